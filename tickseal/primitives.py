@@ -3,6 +3,7 @@
 import hashlib
 import hmac as _hmac
 from collections.abc import Callable
+from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -10,12 +11,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20
 
 from tickseal.core import constants
 
+Aead = AESGCM | AESCCM | ChaCha20Poly1305
+HashState: TypeAlias = "hashlib._Hash"
+
 _IPAD = bytes(x ^ 0x36 for x in range(256))
 _OPAD = bytes(x ^ 0x5C for x in range(256))
 _BLOCK = 64
 
 
-def aead(suite: int, key: bytes) -> AESGCM | AESCCM | ChaCha20Poly1305:
+def aead(suite: int, key: bytes) -> Aead:
     """Return the AEAD of a suite under a key of exactly the suite's size.
 
     Raises:
@@ -35,7 +39,7 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def hmac_states(key: bytes) -> tuple["hashlib._Hash", "hashlib._Hash"]:
+def hmac_states(key: bytes) -> tuple[HashState, HashState]:
     """Return SHA-256 states that have taken in HMAC's inner and outer pad (RFC 2104), to be copied."""
     if len(key) > _BLOCK:
         key = hashlib.sha256(key).digest()
