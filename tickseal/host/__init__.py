@@ -1,0 +1,1 @@
+"""What touches the machine: its clock, its disk, its log."""

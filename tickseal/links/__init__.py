@@ -1,0 +1,1 @@
+"""Links: the only place of the library with sockets and asyncio."""
