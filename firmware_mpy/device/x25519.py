@@ -1,0 +1,79 @@
+"""X25519 (RFC 7748) with the interpreter's own big integers.
+
+Every call performs the same sequence of operations: no branch and no index into memory that is
+larger than a pair depends on the scalar. The time of a single big-integer operation still varies
+with its operands, as MicroPython's integers do, so this is for a link whose other end cannot time
+it to the microsecond: a serial cable.
+"""
+
+_P = 2**255 - 19
+_A24 = 121665
+_KEY_BYTES = 32
+_BASE = b"\x09" + bytes(31)
+
+
+def _square_times(x: int, times: int) -> int:
+    for _ in range(times):
+        x = x * x % _P
+    return x
+
+
+def _invert(z: int) -> int:
+    # z^(p-2) in 254 squarings and 11 products; pow() with three arguments takes 253 products.
+    z2 = z * z % _P
+    z9 = _square_times(z2, 2) * z % _P
+    z11 = z9 * z2 % _P
+    z_5 = z11 * z11 * z9 % _P  # z^(2^5 - 1), and so on below
+    z_10 = _square_times(z_5, 5) * z_5 % _P
+    z_20 = _square_times(z_10, 10) * z_10 % _P
+    z_40 = _square_times(z_20, 20) * z_20 % _P
+    z_50 = _square_times(z_40, 10) * z_10 % _P
+    z_100 = _square_times(z_50, 50) * z_50 % _P
+    z_200 = _square_times(z_100, 100) * z_100 % _P
+    z_250 = _square_times(z_200, 50) * z_50 % _P
+    return _square_times(z_250, 5) * z11 % _P
+
+
+def scalar_mult(scalar: bytes, point: bytes) -> bytes:
+    """Return the u-coordinate of scalar times point, 32 bytes.
+
+    All zeros means that the point is of low order: the caller must refuse that.
+
+    Args:
+        scalar: 32 bytes, clamped here as RFC 7748 section 5 does.
+        point: 32 bytes, little-endian; the top bit is ignored.
+    Raises:
+        ValueError: an argument is not 32 bytes long.
+    Source: RFC 7748 section 5.
+    """
+    if len(scalar) != _KEY_BYTES or len(point) != _KEY_BYTES:
+        raise ValueError("X25519 takes a scalar and a point of 32 bytes each")
+    k = int.from_bytes(scalar, "little") & (2**255 - 8) | 2**254
+    bits = k.to_bytes(32, "big")
+    p = _P
+    u = (int.from_bytes(point, "little") & (2**255 - 1)) % p
+    # The two points of the ladder, (x, z) for u times the bits so far and for one more.
+    x2, z2, x3, z3 = 1, 0, u, 1
+    swapped = 0
+    for position in range(1, 256):
+        bit = bits[position >> 3] >> (7 - (position & 7)) & 1
+        x, z, swap = (x2, x3), (z2, z3), bit ^ swapped
+        x2, x3, z2, z3 = x[swap], x[swap ^ 1], z[swap], z[swap ^ 1]
+        swapped = bit
+        a, b = x2 + z2, x2 - z2
+        da, cb = a * (x3 - z3) % p, b * (x3 + z3) % p
+        a, b = a * a % p, b * b % p
+        e = a - b
+        x3, z3 = da + cb, da - cb
+        x3, z3 = x3 * x3 % p, z3 * z3 % p * u % p
+        x2, z2 = a * b % p, e * (a + _A24 * e) % p
+    x, z = (x2, x3), (z2, z3)
+    return (x[swapped] * _invert(z[swapped]) % p).to_bytes(32, "little")
+
+
+def public_key(private_key: bytes) -> bytes:
+    """Return the public key of a private key, 32 bytes each.
+
+    Source: RFC 7748 section 6.1.
+    """
+    return scalar_mult(private_key, _BASE)
