@@ -1,0 +1,47 @@
+"""Secure data streaming with ephemeral key derivation: every frame sealed under a key of its own."""
+
+from tickseal.core.errors import (
+    ClockError,
+    ConfigError,
+    EnrolmentError,
+    ExhaustedError,
+    HandshakeError,
+    LinkError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    StoreError,
+    TicksealError,
+)
+from tickseal.generation import Generation, derive_frame_key, key_hash
+from tickseal.metadata import StreamMetadata
+from tickseal.opening import FrameOpener, OpenedSegment, Refused
+from tickseal.parameters import Profile, Renewal, StreamParameters, Suite
+from tickseal.receiving import Frame, SegmentReceiver
+from tickseal.sealing import FrameSealer
+
+__all__ = [
+    "ClockError",
+    "ConfigError",
+    "EnrolmentError",
+    "ExhaustedError",
+    "Frame",
+    "FrameOpener",
+    "FrameSealer",
+    "Generation",
+    "HandshakeError",
+    "LinkError",
+    "LocalProtocolError",
+    "OpenedSegment",
+    "Profile",
+    "Refused",
+    "RemoteProtocolError",
+    "Renewal",
+    "SegmentReceiver",
+    "StoreError",
+    "StreamMetadata",
+    "StreamParameters",
+    "Suite",
+    "TicksealError",
+    "derive_frame_key",
+    "key_hash",
+]

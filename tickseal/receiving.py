@@ -1,0 +1,232 @@
+"""SegmentReceiver: a sink's streams and generations; segments in, frames out, nothing raised."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tickseal.assembly import FrameAssembler
+from tickseal.core import constants, errors
+from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
+from tickseal.generation import Generation
+from tickseal.opening import Buffer, FrameOpener, Interval, Refused
+from tickseal.parameters import Profile
+from tickseal.summary import Summary
+
+
+class Frame(NamedTuple):
+    """One whole frame, opened.
+
+    Attributes:
+        source: the generation that it came in: stream, handle, metadata, parameters.
+        number: frame number in its generation.
+        tick: in which it was sealed.
+        payload: what the source sealed.
+        flags: FLAG_* of its last segment to arrive.
+    """
+
+    source: Generation
+    number: int
+    tick: int
+    payload: bytes
+    flags: int
+
+
+class ReceivedGeneration:
+    """One generation at the sink: its opener, its assembler and what is known of its completeness.
+
+    Attributes:
+        frames: frames completed, summaries included.
+        payload_bytes: bytes in them.
+        summary: the last summary that the source sealed; None before the first.
+        ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while current.
+    """
+
+    __slots__ = ("assembler", "ends_at_ns", "frames", "is_live", "opener", "payload_bytes", "summary")
+
+    def __init__(self, generation: Generation, *, is_live: bool, highest_frame: int) -> None:
+        self.opener = FrameOpener(generation, live=is_live, highest_frame=highest_frame)
+        self.assembler = FrameAssembler(generation.parameters)
+        self.is_live = is_live
+        self.frames = 0
+        self.payload_bytes = 0
+        self.summary: Summary | None = None
+        self.ends_at_ns: int | None = None
+
+    @property
+    def missing_frames(self) -> int:
+        """Frames known to have been sealed and not completed here: lost, withheld, or still to come."""
+        sealed = self.opener.highest_frame + 1
+        if self.summary is not None:
+            sealed = max(sealed, self.summary.until_frame)
+        return sealed - self.frames
+
+
+class _Stream:
+    __slots__ = ("by_low_bits", "is_revoked", "newest")
+
+    def __init__(self) -> None:
+        # In the order of their installation; the low bits of no two are the same.
+        self.by_low_bits: dict[int, ReceivedGeneration] = {}
+        self.newest: ReceivedGeneration | None = None
+        self.is_revoked = False
+
+
+class SegmentReceiver:
+    """Opens the segments of many streams.
+
+    One receiver takes segments of one header profile: compact handles are unique on their own link only.
+
+    Attributes:
+        refusals: segments refused before any generation was found, by reason; the others are counted by
+            the openers.
+    """
+
+    __slots__ = ("_compact", "_handle_mask", "_streams", "refusals")
+
+    def __init__(self, profile: Profile = Profile.STANDARD) -> None:
+        self._compact = profile is Profile.COMPACT
+        self._handle_mask = (1 << constants.HANDLE_BITS[profile]) - 1
+        self._streams: dict[int, _Stream] = {}
+        self.refusals: Counter[str] = Counter()
+
+    def install(
+        self, generation: Generation, *, is_live: bool = True, highest_frame: int = -1
+    ) -> ReceivedGeneration:
+        """Accept a generation from now on; an older live one is erased some time after this one's first segment.
+
+        Raises:
+            LocalProtocolError: its header profile is not the receiver's, or its low bits are in use.
+        """
+        profile = generation.parameters.profile
+        if (profile is Profile.COMPACT) is not self._compact:
+            raise LocalProtocolError(f"this receiver does not take the profile {profile.name}")
+        stream = self._streams.setdefault(generation.handle & self._handle_mask, _Stream())
+        low = generation.number & ((1 << constants.GENERATION_BITS[profile]) - 1)
+        if low in stream.by_low_bits:
+            raise LocalProtocolError(
+                f"a generation with the low bits {low:#x} is held for handle {generation.handle}"
+            )
+        received = ReceivedGeneration(generation, is_live=is_live, highest_frame=highest_frame)
+        stream.by_low_bits[low] = received
+        return received
+
+    def generations(self, handle: int) -> list[ReceivedGeneration]:
+        """Return what is held of a stream, in the order of installation."""
+        stream = self._streams.get(handle & self._handle_mask)
+        return list(stream.by_low_bits.values()) if stream else []
+
+    def find(self, handle: int, number: int) -> ReceivedGeneration | None:
+        """Return one generation of a stream, or None."""
+        for received in self.generations(handle):
+            if received.opener.generation.number == number:
+                return received
+        return None
+
+    def erase(self, handle: int, number: int) -> None:
+        """Erase one generation and its secrets; nothing happens where it is not held."""
+        stream = self._streams.get(handle & self._handle_mask)
+        for low, received in list(stream.by_low_bits.items()) if stream else ():
+            if received.opener.generation.number == number and stream:
+                received.opener.clear()
+                del stream.by_low_bits[low]
+
+    def revoke(self, handle: int) -> None:
+        """Erase a stream's secrets; its segments are refused as revoked from now on."""
+        stream = self._streams.setdefault(handle & self._handle_mask, _Stream())
+        for received in stream.by_low_bits.values():
+            received.opener.clear()
+        stream.by_low_bits.clear()
+        stream.newest = None
+        stream.is_revoked = True
+
+    def forget(self, handle: int) -> None:
+        """Erase a stream and all trace of its handle."""
+        self.revoke(handle)
+        del self._streams[handle & self._handle_mask]
+
+    def expire(self, now: Interval) -> list[ReceivedGeneration]:
+        """Erase the generations whose overlap has passed, and return them. Call about once a second."""
+        ended = []
+        for stream in self._streams.values():
+            for low, received in list(stream.by_low_bits.items()):
+                if received.ends_at_ns is not None and now.earliest_ns > received.ends_at_ns:
+                    received.opener.clear()
+                    del stream.by_low_bits[low]
+                    ended.append(received)
+        return ended
+
+    def receive(self, segments: Iterable[Buffer], now: Interval) -> list[Frame]:
+        """Return the frames that a batch of segments completes. Any bytes are allowed; nothing is raised.
+
+        Args:
+            segments: as they came from a link.
+            now: the clock reading for the batch.
+        """
+        frames: list[Frame] = []
+        streams = self._streams
+        for segment in segments:
+            if len(segment) < 16:
+                if not self._compact or len(segment) < 8:
+                    self.refusals[errors.TRUNCATED] += 1
+                    continue
+            first = segment[0]
+            if first >> 4 != constants.VERSION or (first & 8 != 0) is not self._compact:
+                self.refusals[errors.WRONG_VERSION] += 1
+                continue
+            if self._compact:
+                handle, low = segment[2], segment[1] & 15
+            else:
+                handle, low = int.from_bytes(segment[3:7], "big"), segment[2]
+            stream = streams.get(handle)
+            if stream is None:
+                self.refusals[errors.UNKNOWN_HANDLE] += 1
+                continue
+            received = stream.by_low_bits.get(low)
+            if received is None:
+                reason = errors.REVOKED if stream.is_revoked else errors.UNKNOWN_GENERATION
+                self.refusals[reason] += 1
+                continue
+            opened = received.opener.open(segment, now)
+            if type(opened) is Refused:
+                continue
+            if stream.newest is not received and received.is_live:
+                self._took_over(stream, received, now)
+            payload = received.assembler.add(opened)  # type: ignore[arg-type]
+            if payload is None:
+                continue
+            received.frames += 1
+            if opened.kind == constants.KIND_SUMMARY:  # type: ignore[union-attr]
+                self._note_summary(received, payload)
+                continue
+            received.payload_bytes += len(payload)
+            frames.append(
+                Frame(
+                    received.opener.generation,
+                    opened.frame_number,  # type: ignore[union-attr]
+                    opened.tick,  # type: ignore[union-attr]
+                    payload,
+                    opened.flags,  # type: ignore[union-attr]
+                )
+            )
+        return frames
+
+    def _took_over(self, stream: _Stream, received: ReceivedGeneration, now: Interval) -> None:
+        # A segment of the older generation, within the overlap, does not make it the newest again.
+        if received.ends_at_ns is not None:
+            return
+        stream.newest = received
+        parameters = received.opener.generation.parameters
+        for other in stream.by_low_bits.values():
+            if other is received:
+                break
+            if other.is_live and other.ends_at_ns is None:
+                other.ends_at_ns = now.latest_ns + parameters.past_ns + parameters.skew_ns
+
+    def _note_summary(self, received: ReceivedGeneration, payload: bytes) -> None:
+        try:
+            summary = Summary.decode(payload)
+        except RemoteProtocolError:
+            self.refusals[errors.MALFORMED] += 1
+            return
+        if received.summary is None or summary.until_frame > received.summary.until_frame:
+            received.summary = summary
