@@ -79,11 +79,12 @@ class ClockInterval:
         cls, midpoint_ns: int, uncertainty_ns: int, discipline: ClockDiscipline
     ) -> "ClockInterval":
         """Return midpoint +/- uncertainty, both ns, cut off at the limits of u64."""
-        return cls(
-            earliest_ns=min(max(midpoint_ns - uncertainty_ns, 0), _U64_MAX),
-            latest_ns=min(max(midpoint_ns + uncertainty_ns, 0), _U64_MAX),
-            discipline=discipline,
-        )
+        earliest = midpoint_ns - uncertainty_ns
+        latest = midpoint_ns + uncertainty_ns
+        if earliest < 0 or latest > _U64_MAX:
+            earliest = min(max(earliest, 0), _U64_MAX)
+            latest = min(max(latest, 0), _U64_MAX)
+        return cls(earliest_ns=earliest, latest_ns=latest, discipline=discipline)
 
     @property
     def midpoint_ns(self) -> int:

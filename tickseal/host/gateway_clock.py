@@ -1,0 +1,36 @@
+"""A clock that takes the gateway's time while the device's own is not synchronised (section 7.5)."""
+
+from collections.abc import Callable
+
+from tickseal.clock import Clock, ClockInterval, GatewayTimeFilter
+from tickseal.host.kernel_clock import boottime_ns
+
+
+class GatewayAssistedClock:
+    """The own clock if it is synchronised, else the gateway's time if known, else the own clock.
+
+    The clock check (`tickseal.clock.clocks_disagree`) must be given readings of `own`: a time that
+    was taken from the gateway cannot disagree with it.
+
+    Args:
+        own: the device's own clock.
+        gateway_time: is given every exchange of ping and pong by the session's owner.
+        monotonic_ns: the clock whose readings gateway_time is given.
+    """
+
+    def __init__(
+        self,
+        own: Clock,
+        gateway_time: GatewayTimeFilter,
+        monotonic_ns: Callable[[], int] = boottime_ns,
+    ) -> None:
+        self.own = own
+        self._gateway_time = gateway_time
+        self._monotonic_ns = monotonic_ns
+
+    def now(self) -> ClockInterval:
+        """Return a reading."""
+        reading = self.own.now()
+        if reading.is_synchronised:
+            return reading
+        return self._gateway_time.now(self._monotonic_ns()) or reading
