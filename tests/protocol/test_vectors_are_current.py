@@ -1,4 +1,4 @@
-"""The golden vectors are what their generator writes, and the generator agrees with published ones."""
+"""The golden vectors are what their generator writes, and that agrees with published ones."""
 
 import json
 import subprocess
@@ -91,9 +91,14 @@ def test_the_reference_reproduces_the_published_noise_vectors(
 ) -> None:
     noise = reference[1]
     said = [
-        (bytes.fromhex(one["payload"]), bytes.fromhex(one["ciphertext"])) for one in vector["messages"]
+        (bytes.fromhex(one["payload"]), bytes.fromhex(one["ciphertext"]))
+        for one in vector["messages"]
     ]
-    given = {name: bytes.fromhex(value) for name, value in vector.items() if isinstance(value, str) and "_" in name and name != "protocol_name"}
+    given = {
+        name: bytes.fromhex(value)
+        for name, value in vector.items()
+        if isinstance(value, str) and "_" in name and name != "protocol_name"
+    }
     psk = bytes.fromhex(vector["init_psks"][0])
     if vector["protocol_name"] == noise.OFFLINE:
         ends = (given["init_static"], given["init_ephemeral"], given["resp_static"])

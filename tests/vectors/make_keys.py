@@ -40,12 +40,14 @@ def cbor() -> str:
         "break alone": "ff", "keys not sorted": "a2616200616100",
         "keys sorted by content, not by encoding": "a262616100616200",
         "key twice": "a2616100616101", "integer key": "a10000", "bytes key": "a1416100",
-        "null key": "a1f600", "nested integer key": "a16161a10000", "tag": "c000", "tagged bignum": "c249010000000000000000",
+        "null key": "a1f600", "nested integer key": "a16161a10000", "tag": "c000",
+        "tagged bignum": "c249010000000000000000",
         "self-described": "d9d9f700", "undefined": "f7", "simple 0": "e0", "simple 19": "f3",
         "simple 32": "f820", "simple 255": "f8ff", "false in two bytes": "f814",
         "1.0 in five bytes": "fa3f800000", "1.0 in nine bytes": "fb3ff0000000000000",
         "single in nine bytes": "fb40f86a0000000000", "infinity in five bytes": "fa7f800000",
-        "NaN in nine bytes": "fb7ff8000000000000", "NaN with a payload": "f97e01", "negative NaN": "f9fe00",
+        "NaN in nine bytes": "fb7ff8000000000000", "NaN with a payload": "f97e01",
+        "negative NaN": "f9fe00",
         "signalling NaN": "f97d00", "reserved 28": "1c", "reserved 31 of an integer": "1f",
         "truncated integer": "19ff", "truncated text": "6261", "truncated bytes": "4200",
         "truncated array": "820100"[:4], "truncated map": "a16161", "truncated float": "f93c",
@@ -82,12 +84,14 @@ def metadata() -> str:
     refused: dict[str, Any] = {
         "not a map": ["id", "type"], "no id": {"type": "t"}, "no type": {"id": "s"},
         "id empty": {**small, "id": ""}, "id of 129 bytes": {**small, "id": "i" * 129},
-        "id of 65 letters in 130 bytes": {**small, "id": "\u00fc" * 65}, "id not text": {**small, "id": b"s"},
+        "id of 65 letters in 130 bytes": {**small, "id": "\u00fc" * 65}, "id not text": {**small,
+        "id": b"s"},
         "control character in id": {**small, "id": "a\nb"}, "DEL in id": {**small, "id": "a\x7f"},
         "C1 control character in id": {**small, "id": "a\x85"},
         "type empty": {**small, "type": ""}, "type of 65 bytes": {**small, "type": "t" * 65},
         "control character in type": {**small, "type": "\x00"}, "qos null": {**small, "qos": None},
-        "qos 256": {**small, "qos": 256}, "qos -1": {**small, "qos": -1}, "qos true": {**small, "qos": True},
+        "qos 256": {**small, "qos": 256}, "qos -1": {**small, "qos": -1}, "qos true": {**small,
+        "qos": True},
         "qos float": {**small, "qos": 1.0}, "qos empty": {**small, "qos": ""},
         "qos of 65 bytes": {**small, "qos": "q" * 65}, "unit null": {**small, "unit": None},
         "unit of 33 bytes": {**small, "unit": "u" * 33}, "unit empty": {**small, "unit": ""},
@@ -127,10 +131,14 @@ def parameters() -> str:
         "epoch_bits 33": {"epoch_bits": 33}, "frame_bytes 0": {"frame_bytes": 0},
         "frame_bytes above 2^26": {"frame_bytes": 2**26 + 1}, "generation -1": {"generation": -1},
         "hash 7": {"hash": 7}, "hash 33": {"hash": 33}, "interval 999": {"interval": 999},
-        "interval above a day": {"interval": 86400 * 10**9 + 1}, "interval float": {"interval": 1e8},
-        "past above an hour": {"past": 3600 * 10**9 + 1}, "past -1": {"past": -1}, "past null": {"past": None},
-        "profile 2": {"profile": 2}, "renewal 2": {"renewal": 2}, "segment_bytes 15": {"segment_bytes": 15},
-        "segment_bytes 65001": {"segment_bytes": 65001}, "skew above an hour": {"skew": 3600 * 10**9 + 1},
+        "interval above a day": {"interval": 86400 * 10**9 + 1},
+        "interval float": {"interval": 1e8},
+        "past above an hour": {"past": 3600 * 10**9 + 1}, "past -1": {"past": -1},
+        "past null": {"past": None},
+        "profile 2": {"profile": 2}, "renewal 2": {"renewal": 2},
+        "segment_bytes 15": {"segment_bytes": 15},
+        "segment_bytes 65001": {"segment_bytes": 65001},
+        "skew above an hour": {"skew": 3600 * 10**9 + 1},
         "suite 0": {"suite": 0}, "suite 4": {"suite": 4}, "t0 within a second": {"t0": T0 + 1},
         "t0 text": {"t0": "0"}, "one key more": {"note": 0},
         "65537 segments": {"frame_bytes": 2**20 + 1, "segment_bytes": 16},
@@ -203,7 +211,12 @@ def keyschedule() -> str:
             rows.append({**row, "epoch_secret": s.epoch_secret(tick), **keys, **nonce})
         top = {"prk": s.prk, "root": s.root, "confirm": s.confirm}
         out.append({"changed": changes, **described(s), **top, "frames": rows})
-    ends = [("root", fixed("context"), 32), ("confirm", b"", 16), ("x" * 52, bytes(63), 32), ("a", b"", 65)]
+    ends = [
+        ("root", fixed("context"), 32),
+        ("confirm", b"", 16),
+        ("x" * 52, bytes(63), 32),
+        ("a", b"", 65),
+    ]
     expands = [
         {"secret": fixed("expand"), "label": label, "context": context, "n": n,
          "output": ref.expand(fixed("expand"), label, context, n)}
@@ -216,10 +229,13 @@ def keytree() -> str:
     trees: list[tuple[int, list[int], list[tuple[int, int]]]] = [
         (0, [0], [(0, 1)]),
         (1, [0, 1], [(0, 1), (1, 2), (0, 2)]),
-        (3, list(range(8)), [(0, 8), (0, 7), (1, 8), (1, 7), (3, 5), (4, 8), (2, 6), (5, 6), (7, 8)]),
+        (3, list(range(8)), [(0, 8), (0, 7), (1, 8), (1, 7), (3, 5), (4, 8), (2, 6), (5, 6), (7,
+        8)]),
         (32, [0, 1, 2**31 - 1, 2**31, 2**32 - 1, 0x12345678],
-         [(0, 2**32), (1, 2**32), (1, 2**32 - 1), (2**31 - 1, 2**31 + 1), (100, 200), (2**32 - 1, 2**32)]),
-        (48, [0, 2**47, 2**48 - 1, 0x0123456789AB], [(1, 2**48 - 1), (2**40, 2**41), (864000, 1728000)]),
+         [(0, 2**32), (1, 2**32), (1, 2**32 - 1), (2**31 - 1, 2**31 + 1), (100, 200), (2**32 - 1,
+         2**32)]),
+        (48, [0, 2**47, 2**48 - 1, 0x0123456789AB], [(1, 2**48 - 1), (2**40, 2**41), (864000,
+        1728000)]),
     ]  # fmt: skip
     out = []
     for depth, leaves, spans in trees:
@@ -227,7 +243,11 @@ def keytree() -> str:
         grants = []
         for start, until in spans:
             nodes = [
-                {"level": level, "index": index, "secret": ref.node_secret(root, depth, level, index)}
+                {
+                    "level": level,
+                    "index": index,
+                    "secret": ref.node_secret(root, depth, level, index),
+                }
                 for level, index in ref.cover(depth, start, until)
             ]
             covered = [(n["index"] << n["level"], n["index"] + 1 << n["level"]) for n in nodes]
@@ -243,7 +263,8 @@ def ticks() -> str:
     second, milli = 10**9, 10**6
     instants = [
         (T0, 100 * milli), (T0 + 1, 100 * milli), (T0 + 100 * milli - 1, 100 * milli),
-        (T0 + 100 * milli, 100 * milli), (T0 - 1, 100 * milli), (0, 1000), (T0 + 86400 * second, 1000),
+        (T0 + 100 * milli, 100 * milli), (T0 - 1, 100 * milli), (0, 1000), (T0 + 86400 * second,
+        1000),
         (T0 + 86400 * second - 1, 86400 * second), (2**64 - 1, 1000),
     ]  # fmt: skip
     p = {**ref.DEFAULTS, "generation": 1, "t0": T0}
@@ -253,10 +274,13 @@ def ticks() -> str:
         (p, T0 + second, T0 + second + 10), (p, T0 + 100 * second, T0 + 100 * second),
         (p, T0 + 100 * second, T0 + 103 * second), (p, T0 - 2 * second, T0 - second),
         (p, T0 - second, T0 - 500 * milli - 1), (p, T0 - second, T0 - 500 * milli), (p, T0, T0),
-        (p, T0 - 5 * second, T0 + 5 * second), (compact, T0 + 7000 * second, T0 + 7000 * second + 1),
+        (p, T0 - 5 * second, T0 + 5 * second), (compact, T0 + 7000 * second,
+        T0 + 7000 * second + 1),
         (fast, T0 + 7200 * second, T0 + 7200 * second), (fast, T0, T0 + 20 * second),
-        ({**compact, "interval": milli, "past": 65035 * milli, "skew": 500 * milli}, T0 + 99 * second, T0 + 99 * second),
-        ({**compact, "interval": milli, "past": 65034 * milli, "skew": 500 * milli}, T0 + 99 * second, T0 + 99 * second),
+        ({**compact, "interval": milli, "past": 65035 * milli, "skew": 500 * milli},
+        T0 + 99 * second, T0 + 99 * second),
+        ({**compact, "interval": milli, "past": 65034 * milli, "skew": 500 * milli},
+        T0 + 99 * second, T0 + 99 * second),
     ]  # fmt: skip
     windows = []
     for used, earliest, latest in readings:
@@ -268,10 +292,20 @@ def ticks() -> str:
     tried = []
     for bits in (24, 16):
         span, half = 1 << bits, 1 << (bits - 1)
-        for lower, upper in ((0, 5), (0, 0), (7, 7), (980, 1005), (span - 3, span + 4), (5 * span - 9, 5 * span),
-                             (half - 2, half + 2), (0, span - 2), (0, span - 1), (10, 10 + 3 * span)):  # fmt: skip
+        for lower, upper in ((0, 5), (0, 0), (7, 7), (980, 1005), (span - 3, span + 4),
+        (5 * span - 9, 5 * span),
+                             (half - 2, half + 2), (0, span - 2), (0, span - 1), (10,
+                             10 + 3 * span)):  # fmt: skip
             middle, edges = (lower + upper) // 2, ref.narrowed((lower, upper), bits)
-            full = {edges[0] - 1, edges[0], middle, edges[1], edges[1] + 1, middle - half, middle + half - 1}
+            full = {
+                edges[0] - 1,
+                edges[0],
+                middle,
+                edges[1],
+                edges[1] + 1,
+                middle - half,
+                middle + half - 1,
+            }
             for low in sorted({tick % span for tick in full}):
                 tick, verdict = ref.rebuild_tick((lower, upper), bits, low)
                 row = {"bits": bits, "lower": lower, "upper": upper, "low": low}
@@ -280,7 +314,8 @@ def ticks() -> str:
         {"bits": bits, "from": start, "until": until, "low": low % (1 << bits),
          "tick": ref.rebuild_backfill((start, until), bits, low % (1 << bits))}
         for bits in (24, 16)
-        for start, until in ((0, 10), (100, 200), ((1 << bits) - 5, (1 << bits) + 5), (9, 9 + (1 << bits - 1)))
+        for start, until in ((0, 10), (100, 200), ((1 << bits) - 5, (1 << bits) + 5), (9,
+        9 + (1 << bits - 1)))
         for low in (start, start + 1, until - 1, until, start - 1)
     ]  # fmt: skip
     frames = [
@@ -288,13 +323,16 @@ def ticks() -> str:
          "frame": ref.rebuild_frame(highest, bits, low % (1 << bits))}
         for bits in (32, 16)
         for span in (1 << bits,)
-        for highest in (-1, 0, span // 2 - 2, span // 2 - 1, span // 2, span - 1, span, 5 * span + 17)
-        for low in (0, highest, highest + 1, highest + 2, highest + span // 2, highest + span // 2 + 1)
+        for highest in (-1, 0, span // 2 - 2, span // 2 - 1, span // 2, span - 1, span,
+        5 * span + 17)
+        for low in (0, highest, highest + 1, highest + 2, highest + span // 2,
+        highest + span // 2 + 1)
     ]  # fmt: skip
     sealing = [
         {"earliest": T0 + early, "latest": T0 + late, "last": last,
          "tick": max(last, ref.tick_at(T0 + (early + late) // 2, T0, 100 * milli) or 0)}
-        for early, late, last in ((0, 0, -1), (0, 200 * milli, 0), (0, 200 * milli, 5), (0, 199999999, -1),
+        for early, late, last in ((0, 0, -1), (0, 200 * milli, 0), (0, 200 * milli, 5), (0,
+        199999999, -1),
                                   (10 * second, 12 * second, 109), (10 * second, 12 * second, 111))
     ]  # fmt: skip
     return document(

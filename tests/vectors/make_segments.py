@@ -46,7 +46,11 @@ def frames(name: str, s: ref.Stream) -> Iterator[dict[str, Any]]:
     for kind, flags, tick, frame, payload in wanted:
         if s.epoch_exists(tick):
             named = {"stream": name, "kind": kind, "flags": flags, "tick": tick, "frame": frame}
-            yield {**named, "payload": payload, "segments": s.seal(payload, tick, frame, kind, flags)}
+            yield {
+                **named,
+                "payload": payload,
+                "segments": s.seal(payload, tick, frame, kind, flags),
+            }
 
 
 class Scenario:
@@ -66,7 +70,9 @@ class Scenario:
         assert (got if isinstance(got, str) else "opened") == expected, (self.start, why, got)
         answer = {"refused": got} if isinstance(got, str) else {"opened": got}
         known = {"revoked": self.sink.revoked, "backfill": self.sink.backfill}
-        self.steps.append({"why": why, "clock": self.clock(now), **known, "segment": segment, **answer})
+        self.steps.append(
+            {"why": why, "clock": self.clock(now), **known, "segment": segment, **answer}
+        )
 
     def one(self, tick: int, frame: int, payload: bytes = b"x", **more: int) -> bytes:
         """A frame of one segment."""
@@ -145,10 +151,16 @@ def order(name: str, s: ref.Stream) -> dict[str, Any]:
     head, generation = ref.HEADER_BYTES[s.p["profile"]], 1 if s.p["profile"] else 2
     good, key = t.one(100, 2000), head
     t.show("truncated before version", b"\x2f\xff", "truncated")
-    t.show("version before handle", flipped(flipped(good, 0, 0x30), 2 if s.p["profile"] else 6), "version")
+    t.show(
+        "version before handle",
+        flipped(flipped(good, 0, 0x30), 2 if s.p["profile"] else 6),
+        "version",
+    )
     wrong = flipped(flipped(good, generation), 2 if s.p["profile"] else 6)
     t.show("handle before generation", wrong, "handle")
-    t.show("generation before malformed", flipped(t.raw(ref.LAST, 0, b"x"), generation), "generation")
+    t.show(
+        "generation before malformed", flipped(t.raw(ref.LAST, 0, b"x"), generation), "generation"
+    )
     t.show("malformed before early", t.raw(ref.LAST, 0, b"x", tick=106), "malformed")
     t.show("malformed before key_hash", flipped(t.raw(ref.LAST, 0, b"x"), key), "malformed")
     t.show("late before key_hash", flipped(t.one(79, 2000), key), "late")
@@ -185,7 +197,9 @@ def wrap(name: str, s: ref.Stream) -> dict[str, Any]:
     t.show("from before the wrap", t.one(span - 1, many - 1), "opened", span + 2)
     t.show("half the numbers further", t.one(span + 3, many + many // 2), "opened", span + 3)
     t.show("far beyond the first wrap", t.one(7 * span, many + many // 2 + 1), "opened", 7 * span)
-    t.show("same low bits, one wrap old", t.one(6 * span, many + many // 2 + 2), "key_hash", 7 * span)
+    t.show(
+        "same low bits, one wrap old", t.one(6 * span, many + many // 2 + 2), "key_hash", 7 * span
+    )
     return t.done()
 
 
@@ -219,7 +233,11 @@ def revoked(name: str, s: ref.Stream) -> dict[str, Any]:
 def used_up(name: str, s: ref.Stream) -> dict[str, Any]:
     t = Scenario("suite 3: the failed openings are used up", name, s, failed=2**16 - 1)
     good = t.one(100, 0)
-    t.show("a wrong key hash is no failed opening", flipped(good, ref.HEADER_BYTES[s.p["profile"]]), "key_hash")
+    t.show(
+        "a wrong key hash is no failed opening",
+        flipped(good, ref.HEADER_BYTES[s.p["profile"]]),
+        "key_hash",
+    )
     t.show("good before the cap", good, "opened")
     t.show("the last failure", flipped(t.one(100, 1), len(good) - 1), "forged")
     t.show("nothing opens any more", t.one(100, 1), "exhausted")

@@ -1,11 +1,10 @@
-"""Vectors of sections 6 and 7: records, handshakes, secrets of a session, invites, control messages."""
+"""Vectors of sections 6 and 7: records, handshakes, session secrets, invites, control."""
 
 import base64
 import json
 from pathlib import Path
 from typing import Any
 
-import reference as ref
 import reference_noise as noise
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from make_keys import T0, make_stream
@@ -26,7 +25,8 @@ def control_messages() -> list[dict[str, Any]]:
     both = {"handle": handle, "generation": generation}
     clock = {"tai": NOW, "discipline": "ptp"}
     wish = {
-        "depth": 32, "epoch_bits": 0, "frame_bytes": 65536, "hash": 16, "interval": 10**8, "past": 0,
+        "depth": 32, "epoch_bits": 0, "frame_bytes": 65536, "hash": 16, "interval": 10**8,
+        "past": 0,
         "profile": 0, "renewal": 1, "segment_bytes": 1200, "skew": 10**8, "suites": [3, 1],
     }  # fmt: skip
     opened = {"parameters": s.parameters, "salt": s.salt, "confirm": s.confirm}
@@ -38,14 +38,16 @@ def control_messages() -> list[dict[str, Any]]:
         {"m": "enrolled", "device": "yard-camera"},
         {"m": "stored"},
         *({"m": m, "n": n, **clock} for m, n in (("ping", 0), ("ping", 2**64 - 1), ("pong", 7))),
-        *({"m": "ping", "n": 1, "tai": NOW, "discipline": one} for one in ("pps", "kernel", "gateway", "holdover")),
+        *({"m": "ping", "n": 1, "tai": NOW, "discipline": one} for one in ("pps", "kernel",
+        "gateway", "holdover")),
         {"m": "alarm", "reason": "clock", "detail": "12 ms apart"},
         {"m": "revoked"},
         {"m": "bye", "reason": "shutdown"},
         {"m": "open", "metadata": s.metadata, "wish": wish},
         {"m": "open", "metadata": s.metadata, "wish": {}},
         {"m": "opened", "stream": "control", **both, **opened},
-        {"m": "refused", "stream": "control", "reason": "policy", "detail": "depth 0 is not allowed"},
+        {"m": "refused", "stream": "control", "reason": "policy",
+        "detail": "depth 0 is not allowed"},
         {"m": "close", **both},
         {"m": "report", "streams": [[handle, generation, 120, 117, 3], [1, 0, 0, 0, 0]]},
         {"m": "report", "streams": []},
@@ -60,21 +62,35 @@ def control_messages() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def clock_checks() -> list[dict[str, Any]]:
+    """Section 7.5: a pong's [ce, cl] against [se, rl] of ours."""
+    rows = []
+    for answer in ([100, 110], [0, 10], [0, 9], [190, 300], [191, 300], [0, 1000], [50, 60]):
+        sent, received = [10, 20], [180, 190]
+        agrees = answer[0] <= received[1] and sent[0] <= answer[1]
+        row = {"answer": answer, "sent": sent, "received": received}
+        rows.append({**row, "agrees": agrees})
+    return rows
+
+
 def control() -> str:
     refused = {
         "no m": {"n": 1}, "m not text": {"m": 1}, "not a map": ["stored"],
         "unknown key": {"m": "stored", "note": "x"}, "unknown key in open.wish": {
             "m": "open", "metadata": b"\xa0", "wish": {"speed": 1}},
-        "key missing": {"m": "ping", "n": 1, "tai": NOW}, "n negative": {"m": "ping", "n": -1, "tai": NOW, "discipline": "ntp"},
+        "key missing": {"m": "ping", "n": 1, "tai": NOW}, "n negative": {"m": "ping", "n": -1,
+        "tai": NOW, "discipline": "ntp"},
         "tai of three": {"m": "ping", "n": 1, "tai": [*NOW, 0], "discipline": "ntp"},
         "unknown discipline": {"m": "ping", "n": 1, "tai": NOW, "discipline": "sundial"},
         "unknown role": {**HELLO, "role": "spy"}, "name empty": {**HELLO, "name": ""},
-        "name of 65": {**HELLO, "name": "n" * 65}, "handle beyond u32": {"m": "rekey", "handle": 2**32},
+        "name of 65": {**HELLO, "name": "n" * 65}, "handle beyond u32": {"m": "rekey",
+        "handle": 2**32},
         "udp beyond a port": {**WELCOME, "udp": 65536}, "accepted a number": {
             "m": "offered", "handle": 1, "generation": 1, "accepted": 1, "reason": ""},
     }  # fmt: skip
     return document(
         "section 7",
+        clock_check=clock_checks(),
         accepted=[{"map": noted(one), "encoding": encode(one)} for one in control_messages()],
         ignored=[{"why": "unknown message", "encoding": encode({"m": "weather", "rain": True})}],
         refused=[{"why": why, "encoding": encode(one)} for why, one in refused.items()],
@@ -84,9 +100,13 @@ def control() -> str:
 def records() -> str:
     s = make_stream("records", segment_bytes=16, frame_bytes=64)
     cut = [bytes(part["segment"]) for part in s.seal(fixed("record", 40), 1, 0)]
-    bodies = [(1, fixed("m1", 96)), (2, fixed("m2", 60)), (3, fixed("m3", 48)), (4, fixed("m4", 80)),
-              (5, fixed("m5", 33)), (6, noise.data_body(cut[:1])), (6, noise.data_body(cut)), (5, bytes(65534))]  # fmt: skip
-    made = [{"type": kind, "body": body, "record": noise.record(kind, body)} for kind, body in bodies]
+    bodies = [(1, fixed("m1", 96)), (2, fixed("m2", 60)), (3, fixed("m3", 48)), (4, fixed("m4",
+    80)),
+              (5, fixed("m5", 33)), (6, noise.data_body(cut[:1])), (6, noise.data_body(cut)), (5,
+              bytes(65534))]  # fmt: skip
+    made = [
+        {"type": kind, "body": body, "record": noise.record(kind, body)} for kind, body in bodies
+    ]
     data = noise.data_body(cut)
     return document(
         "section 6.1",
@@ -99,9 +119,21 @@ def records() -> str:
             {"why": "type 0", "record": noise.record(0, b"x"), "reason": "version"},
             {"why": "type 7", "record": noise.record(7, b"x"), "reason": "version"},
             {"why": "type 255", "record": noise.record(255, b"x"), "reason": "version"},
-            {"why": "data without a segment", "record": noise.record(6, b""), "reason": "truncated"},
-            {"why": "data, half a length", "record": noise.record(6, data + b"\x00"), "reason": "truncated"},
-            {"why": "data, a segment cut off", "record": noise.record(6, data[:-1]), "reason": "truncated"},
+            {
+                "why": "data without a segment",
+                "record": noise.record(6, b""),
+                "reason": "truncated",
+            },
+            {
+                "why": "data, half a length",
+                "record": noise.record(6, data + b"\x00"),
+                "reason": "truncated",
+            },
+            {
+                "why": "data, a segment cut off",
+                "record": noise.record(6, data[:-1]),
+                "reason": "truncated",
+            },
         ],
     )
 
@@ -137,12 +169,25 @@ def case(name: str, hybrid: bool, **given: bytes) -> dict[str, Any]:
     psk, first, second = given["psk"], 2 if hybrid else 1, 4 if given.get("payload_2") else 3
     whole = {"name": name, "psk": psk, "payload_1": given.get("payload_1", b"")}
     whole |= {"payload_2": given.get("payload_2", b""), **out}
-    whole |= {"record_1": noise.record(first, out["message_1"]), "record_2": noise.record(second, out["message_2"])}
+    whole |= {
+        "record_1": noise.record(first, out["message_1"]),
+        "record_2": noise.record(second, out["message_2"]),
+    }
     if second == 3:
         ping = encode({"m": "ping", "n": 0, "tai": NOW, "discipline": "ntp"})
-        said = [("k1", 0, encode(HELLO)), ("k2", 0, encode(WELCOME)), ("k2", 1, ping), ("k1", 1, ping)]
+        said = [
+            ("k1", 0, encode(HELLO)),
+            ("k2", 0, encode(WELCOME)),
+            ("k2", 1, ping),
+            ("k1", 1, ping),
+        ]
         whole["transport"] = [
-            {"key": key, "n": n, "plaintext": text, "ciphertext": noise.transport(out[key], n, text)}
+            {
+                "key": key,
+                "n": n,
+                "plaintext": text,
+                "ciphertext": noise.transport(out[key], n, text),
+            }
             for key, n, text in said
         ]
     else:
@@ -165,13 +210,15 @@ def handshake(hybrid: bool) -> str:
     refused = [
         {"message": 1, "why": "tag changed", "bytes": m1[:-1] + bytes([m1[-1] ^ 1])},
         {"message": 1, "why": "ephemeral all zero: DH all zero", "bytes": bytes(32) + m1[32:]},
-        {"message": 1, "why": "ephemeral of order 4: DH all zero", "bytes": b"\x01" + bytes(31) + m1[32:]},
+        {"message": 1, "why": "ephemeral of order 4: DH all zero",
+        "bytes": b"\x01" + bytes(31) + m1[32:]},
         {"message": 1, "why": "cut", "bytes": m1[:-1]},
         {"message": 1, "why": "one byte more", "bytes": m1 + b"\x00"},
         {"message": 2, "why": "tag changed", "bytes": m2[:-1] + bytes([m2[-1] ^ 1])},
         {"message": 2, "why": "byte 40 changed", "bytes": m2[:40] + bytes([m2[40] ^ 1]) + m2[41:]},
         {"message": 2, "why": "cut", "bytes": m2[:-1]},
-        {"message": 2, "why": "made with the refusal PSK, in a record of type 3", "bytes": cases[2]["message_2"]},
+        {"message": 2, "why": "made with the refusal PSK, in a record of type 3",
+        "bytes": cases[2]["message_2"]},
     ]  # fmt: skip
     pairs = {"initiator_static_public": noise.public(fixed("initiator_static"))}
     pairs["responder_static_public"] = noise.public(fixed("responder_static"))
@@ -208,7 +255,10 @@ def offline() -> str:
     s = make_stream("offline")
     payload = {"handle": s.handle, "metadata": s.metadata, "parameters": s.parameters}
     payload |= {"salt": s.salt, "secret": s.initial_secret}
-    ends = {"device_static": fixed("initiator_static"), "device_ephemeral": fixed("offline ephemeral")}
+    ends = {
+        "device_static": fixed("initiator_static"),
+        "device_ephemeral": fixed("offline ephemeral"),
+    }
     ends |= {"gateway_static": fixed("responder_static")}
     blob = noise.offline(fixed("device psk"), payload=encode(payload), **ends)
     return document(
@@ -245,9 +295,12 @@ def invite() -> str:
     last = padded[-1]
     loose = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     refused = {
-        "another prefix": "tks2_" + good[5:], "no prefix": good[5:], "empty": "", "only the prefix": "tks1_",
-        "wrong checksum": "tks1_" + wrong, "a letter changed": good[:20] + ("B" if good[20] == "A" else "A") + good[21:],
-        "cut": good[:-4], "padding": padded + "=" * (-len(padded[5:]) % 4), "a space within": good[:30] + " " + good[30:],
+        "another prefix": "tks2_" + good[5:], "no prefix": good[5:], "empty": "",
+        "only the prefix": "tks1_",
+        "wrong checksum": "tks1_" + wrong,
+        "a letter changed": good[:20] + ("B" if good[20] == "A" else "A") + good[21:],
+        "cut": good[:-4], "padding": padded + "=" * (-len(padded[5:]) % 4),
+        "a space within": good[:30] + " " + good[30:],
         "spare bits set": padded[:-1] + loose[loose.index(last) + 1],
         "no address": noise.invite_token({**body, "a": []}),
         "nine addresses": noise.invite_token({**body, "a": ["192.0.2.7:1"] * 9}),
@@ -258,13 +311,15 @@ def invite() -> str:
         "id of 9 bytes": noise.invite_token({**body, "i": bytes(9)}),
         "secret of 16 bytes": noise.invite_token({**body, "s": bytes(16)}),
         "one key more": noise.invite_token({**body, "z": 0}),
-        "one key less": noise.invite_token({key: value for key, value in body.items() if key != "h"}),
+        "one key less": noise.invite_token({key: value for key,
+        value in body.items() if key != "h"}),
         "not a map": noise.invite_token([body]),
     }  # fmt: skip
     return document(
         "section 6.5",
         accepted=[
-            {"map": noted(one), "body": encode(one), "token": noise.invite_token(one)} for one in accepted
+            {"map": noted(one), "body": encode(one), "token": noise.invite_token(one)}
+            for one in accepted
         ],
         refused=[{"why": why, "token": token} for why, token in refused.items()],
     )

@@ -1,4 +1,4 @@
-"""A second tickseal, written from docs/protocol.md sections 1 to 5 alone: short, slow, no imports of ours."""
+"""A second tickseal, written from docs/protocol.md sections 1 to 5 alone: short and slow."""
 
 import hashlib
 import hmac
@@ -9,13 +9,17 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
-from reference_cbor import decode, encode
+from reference_cbor import decode
 
 FIRST, LAST, BACKFILL, HOLDOVER = 1, 2, 4, 8
 FRAME, SUMMARY = 0, 1
 TICK_BITS, FRAME_BITS = {0: 24, 1: 16}, {0: 32, 1: 16}
 HEADER_BYTES, MOST_SEGMENTS = {0: 16, 1: 8}, {0: 65536, 1: 256}
-KEY_BYTES, TAG_BYTES, MOST_FAILED = {1: 32, 2: 32, 3: 16}, {1: 16, 2: 16, 3: 8}, {1: 36, 2: 36, 3: 16}
+KEY_BYTES, TAG_BYTES, MOST_FAILED = (
+    {1: 32, 2: 32, 3: 16},
+    {1: 16, 2: 16, 3: 8},
+    {1: 36, 2: 36, 3: 16},
+)
 REPLAY_FRAMES = 1024
 
 
@@ -82,14 +86,17 @@ def _check_free(key: str, value: Any, deep: int) -> None:
 
 
 LIMITS = {
-    "depth": (0, 48), "epoch_bits": (0, 32), "frame_bytes": (1, 2**26), "generation": (0, 2**64 - 1),
-    "hash": (8, 32), "interval": (1000, 86400 * 10**9), "past": (0, 3600 * 10**9), "profile": (0, 1),
+    "depth": (0, 48), "epoch_bits": (0, 32), "frame_bytes": (1, 2**26), "generation": (0,
+    2**64 - 1),
+    "hash": (8, 32), "interval": (1000, 86400 * 10**9), "past": (0, 3600 * 10**9), "profile": (0,
+    1),
     "renewal": (0, 1), "segment_bytes": (16, 65000), "skew": (0, 3600 * 10**9), "suite": (1, 3),
     "t0": (0, 2**64 - 1),
 }  # fmt: skip
 DEFAULTS = {
     "depth": 32, "epoch_bits": 0, "frame_bytes": 4 << 20, "hash": 16, "interval": 10**8,
-    "past": 2 * 10**9, "profile": 0, "renewal": 1, "segment_bytes": 1200, "skew": 500 * 10**6, "suite": 1,
+    "past": 2 * 10**9, "profile": 0, "renewal": 1, "segment_bytes": 1200, "skew": 500 * 10**6,
+    "suite": 1,
 }  # fmt: skip
 
 
@@ -117,7 +124,9 @@ def context(metadata: bytes, parameters: bytes) -> bytes:
 # Section 3
 
 
-def node_secret(root: bytes, depth: int, level: int, index: int, prefix: str = "tickseal/1 ") -> bytes:
+def node_secret(
+    root: bytes, depth: int, level: int, index: int, prefix: str = "tickseal/1 "
+) -> bytes:
     """The node `level` levels above the leaves; level 0 is a leaf."""
     secret = root
     for bit in reversed(range(depth - level)):
@@ -193,7 +202,7 @@ class Stream:
         start = bytes([0x18 | kind, flags << 4 | generation & 15, self.handle & 0xFF])
         return start + struct.pack(">HHB", tick & 0xFFFF, frame & 0xFFFF, index)
 
-    def seal_segment(
+    def seal_segment(  # noqa: PLR0917
         self, kind: int, flags: int, tick: int, frame: int, index: int, payload: bytes
     ) -> dict[str, Any]:
         key = self.frame_key(tick, frame)
@@ -283,7 +292,7 @@ class Sink:
     failed: int = 0
     opened: set[tuple[int, int]] = field(default_factory=set)
 
-    def open(self, segment: bytes, clock: Window) -> dict[str, Any] | str:
+    def open(self, segment: bytes, clock: Window) -> dict[str, Any] | str:  # noqa: PLR0912
         """Return what was opened, or the reason of the refusal."""
         s, p = self.stream, self.stream.p
         if len(segment) < s.overhead:

@@ -1,5 +1,6 @@
 """Deterministic CBOR, small and slow: docs/protocol.md section 1, RFC 8949 section 4.2.1."""
 
+import math
 import struct
 from typing import Any
 
@@ -45,7 +46,7 @@ def _head(major: int, number: int) -> bytes:
 
 
 def _float(value: float) -> bytes:
-    if value != value:
+    if math.isnan(value):
         return b"\xf9\x7e\x00"
     for first, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):
         try:
@@ -57,7 +58,7 @@ def _float(value: float) -> bytes:
     return b"\xfb" + struct.pack(">d", value)
 
 
-def _item(data: bytes, at: int) -> tuple[Any, int]:
+def _item(data: bytes, at: int) -> tuple[Any, int]:  # noqa: PLR0912
     major, info = data[at] >> 5, data[at] & 31
     at += 1
     if info > 27:

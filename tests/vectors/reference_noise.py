@@ -1,4 +1,4 @@
-"""The handshakes of docs/protocol.md section 6, both ends at once: whoever runs this holds every key."""
+"""The handshakes of docs/protocol.md section 6, both ends at once: here every key is known."""
 
 import base64
 import struct
@@ -116,7 +116,7 @@ class Handshake:
         return {**out, "k1": k1, "k2": k2, "exporter": exporter}
 
 
-def offline(
+def offline(  # noqa: PLR0917
     psk: bytes,
     device_static: bytes,
     device_ephemeral: bytes,
