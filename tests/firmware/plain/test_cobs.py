@@ -20,9 +20,9 @@ EXAMPLES = (
 )
 
 
-def fails(stuffed):
+def fails(stuffed, reading=cobs.decode):
     try:
-        cobs.decode(stuffed)
+        reading(stuffed)
     except RemoteProtocolError:
         return True
     return False
@@ -34,11 +34,13 @@ def test_stuffs_the_published_examples():
         assert cobs.unstuff(stuffed) == data
 
 
-def test_refuses_what_is_not_a_packet():
-    assert fails(b"")
-    assert fails(b"\x00")
-    assert fails(b"\x05\x01")
-    assert fails(b"\x02\x00")
+def test_refuses_what_was_not_stuffed():
+    for stuffed in (b"", b"\x00", b"\x02\x00", b"\x02", b"\x03\x01", b"\x05\x01", b"\x01\x03\x07"):
+        assert fails(stuffed, cobs.unstuff)
+        assert fails(stuffed)
+
+
+def test_refuses_what_is_too_short_for_a_crc():
     assert fails(cobs.stuff(b"abc"))
 
 
@@ -75,6 +77,13 @@ def test_what_is_too_long_is_dropped_and_counted_once():
         assert reader.receive(b"x" * 100) == []
     assert reader.receive(b"\x00" + cobs.encode(b"x" * 100)) == [b"x" * 100]
     assert reader.damaged == 2
+
+
+def test_the_end_of_what_is_too_long_is_no_packet():
+    reader = cobs.PacketReader(100)
+    reader.receive(b"x" * 200)
+    assert reader.receive(cobs.encode(b"the end")) == []
+    assert reader.damaged == 1
 
 
 def test_idle_delimiters_are_no_packets():

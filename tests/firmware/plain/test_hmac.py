@@ -20,8 +20,11 @@ def test_one_preparation_serves_several_messages():
 
 def test_a_key_of_a_block_is_taken_whole_and_a_longer_one_hashed():
     block = bytes(range(64))
-    assert prepare(block)(b"") != prepare(block[:63])(b"")
-    assert prepare(block + b"+")(b"") == prepare(primitives.sha256(block + b"+"))(b"")
+    inner = primitives.sha256(bytes(b ^ 0x36 for b in block) + b"message")
+    outer = primitives.sha256(bytes(b ^ 0x5C for b in block) + inner)
+    assert prepare(block)(b"message") == outer
+    longer = block + b"+"
+    assert prepare(longer)(b"message") == prepare(primitives.sha256(longer))(b"message")
 
 
 def test_equal_sees_every_single_bit():
