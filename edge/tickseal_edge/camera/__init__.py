@@ -1,0 +1,1 @@
+"""Cameras: each captures encoded pictures."""

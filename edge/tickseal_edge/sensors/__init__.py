@@ -1,0 +1,1 @@
+"""Sensors: each reads samples of one device."""
