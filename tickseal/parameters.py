@@ -52,7 +52,7 @@ class Profile(enum.IntEnum):
 
 
 #: Wire key, attribute, lowest and highest value.
-_TABLE = (
+TABLE = (
     ("depth", "depth", 0, constants.DEPTH_MAX),
     ("epoch_bits", "epoch_bits", 0, constants.EPOCH_BITS_MAX),
     ("frame_bytes", "frame_bytes", 1, 1 << 26),
@@ -106,7 +106,7 @@ class StreamParameters:
 
     def __post_init__(self) -> None:
         """Check every field, so that invalid parameters cannot exist."""
-        for key, name, low, high in _TABLE:
+        for key, name, low, high in TABLE:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise LocalProtocolError(f"parameter {key} must be {low}..{high}, not {value!r}")
@@ -138,7 +138,7 @@ class StreamParameters:
 
     def to_wire(self) -> dict[str, int]:
         """Return the parameter map by its wire keys."""
-        return {key: int(getattr(self, name)) for key, name, _, _ in _TABLE}
+        return {key: int(getattr(self, name)) for key, name, _, _ in TABLE}
 
     def encode(self) -> bytes:
         """Return the deterministic CBOR map."""
@@ -152,12 +152,12 @@ class StreamParameters:
             RemoteProtocolError: not deterministic CBOR, a key missing or unknown, or a value out of its range.
         """
         content = cbor.decode_map(data)
-        if content.keys() != {row[0] for row in _TABLE}:
+        if content.keys() != {row[0] for row in TABLE}:
             raise RemoteProtocolError("parameters with a key missing or unknown")
         try:
-            return cls(**{name: content[key] for key, name, _, _ in _TABLE})  # type: ignore[arg-type]
+            return cls(**{name: content[key] for key, name, _, _ in TABLE})  # type: ignore[arg-type]
         except LocalProtocolError as error:
             raise RemoteProtocolError(f"parameters not accepted: {error}") from None
 
 
-assert {row[1] for row in _TABLE} == {field.name for field in fields(StreamParameters)}
+assert {row[1] for row in TABLE} == {field.name for field in fields(StreamParameters)}

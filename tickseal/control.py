@@ -1,0 +1,444 @@
+"""Control messages: one value for each of docs/protocol.md section 7, to and from deterministic CBOR.
+
+The classes are the table: a field's name is its wire key, its annotation the rule for its value.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_type_hints
+
+from tickseal import cbor
+from tickseal.clock import ClockDiscipline, ClockInterval
+from tickseal.core import constants
+from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
+from tickseal.negotiation import Wish, is_suite_list
+
+#: Rows in one report; more take more messages. 256 rows of 41 bytes fit into a message.
+REPORT_ROWS_MAX = 256
+_U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
+
+
+class Role(enum.Enum):
+    """What a device is; the values are the words on the wire."""
+
+    #: It seals.
+    SOURCE = "source"
+    #: It opens, by grants.
+    SINK = "sink"
+
+
+class ReportRow(NamedTuple):
+    """What a sink made of one generation."""
+
+    #: u32.
+    handle: int
+    #: u64.
+    generation: int
+    #: 1 + the highest frame number opened; 0 before the first.
+    frame_until: int
+    #: Frames opened.
+    opened: int
+    #: Segments refused.
+    refused: int
+
+
+# --- Rules ---
+
+
+def _same(value: Any) -> Any:  # noqa: ANN401 - what has no form of its own passes unchanged
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a value may be, and its form on the wire. `load` passes on what it cannot take: `accepts` refuses it."""
+
+    says: str
+    accepts: Callable[[Any], bool]
+    load: Callable[[Any], Any] = _same
+    dump: Callable[[Any], Any] = _same
+
+
+def _is_unsigned(value: object, most: int = _U64) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _unsigned(most: int, least: int = 0) -> _Rule:
+    return _Rule(f"{least}..{most}", lambda value: _is_unsigned(value, most) and value >= least)
+
+
+def _text(least: int, most: int) -> _Rule:
+    def accepts(value: object) -> bool:
+        if type(value) is not str or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
+            return False
+        # A lone surrogate makes three bytes here, and is refused by the encoder.
+        return least <= len(value.encode("utf-8", "surrogatepass")) <= most
+
+    return _Rule(f"text of {least}..{most} bytes without control characters", accepts)
+
+
+def _bytes(least: int, most: int) -> _Rule:
+    return _Rule(
+        f"{least}..{most} bytes",
+        lambda value: type(value) is bytes and least <= len(value) <= most,
+    )
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if type(value) is list else value
+
+
+def _range() -> _Rule:
+    def accepts(value: object) -> bool:
+        return (
+            isinstance(value, tuple)
+            and len(value) == 2  # noqa: PLR2004 - a pair
+            and all(_is_unsigned(end) for end in value)
+            and value[0] <= value[1]
+        )
+
+    return _Rule("two ascending integers of 64 bits", accepts, _tuple, list)
+
+
+def _one_of(kind: type[enum.Enum]) -> _Rule:
+    words: dict[object, enum.Enum] = {member.value: member for member in kind}
+    return _Rule(
+        f"one of {', '.join(str(word) for word in words)}",
+        lambda value: isinstance(value, kind),
+        lambda value: words.get(value, value) if isinstance(value, str) else value,
+        lambda value: value.value,
+    )
+
+
+def _rows() -> _Rule:
+    def is_row(value: object) -> bool:
+        return (
+            isinstance(value, ReportRow)
+            and _is_unsigned(value.handle, _U32)
+            and all(_is_unsigned(number) for number in value)
+        )
+
+    def load(value: object) -> object:
+        if type(value) is not list:
+            return value
+        width = len(ReportRow._fields)
+        return tuple(
+            ReportRow(*row) if isinstance(row, list) and len(row) == width else None
+            for row in value
+        )
+
+    return _Rule(
+        f"up to {REPORT_ROWS_MAX} rows of five integers",
+        lambda rows: (
+            isinstance(rows, tuple) and len(rows) <= REPORT_ROWS_MAX and all(map(is_row, rows))
+        ),
+        load,
+        lambda rows: [list(row) for row in rows],
+    )
+
+
+U16 = Annotated[int, _unsigned(0xFFFF)]
+U32 = Annotated[int, _unsigned(_U32)]
+U64 = Annotated[int, _unsigned(_U64)]
+Handle = Annotated[int, _unsigned(_U32, 1)]
+Flag = Annotated[bool, _Rule("a bool", lambda value: type(value) is bool)]
+Word = Annotated[str, _text(1, 64)]
+OptionalWord = Annotated[str, _text(0, 64)]
+Detail = Annotated[str, _text(0, 512)]
+StreamId = Annotated[str, _text(1, 128)]
+Salt = Annotated[bytes, _bytes(constants.SALT_BYTES, constants.SALT_BYTES)]
+Confirm = Annotated[bytes, _bytes(constants.CONFIRM_BYTES, constants.CONFIRM_BYTES)]
+EncodedMap = Annotated[bytes, _bytes(1, constants.METADATA_MAX_BYTES)]
+Blob = Annotated[bytes, _bytes(1, 8192)]
+Range = Annotated[tuple[int, int], _range()]
+Suites = Annotated[
+    tuple[int, ...],
+    _Rule(
+        "1..16 different numbers 1..255",
+        is_suite_list,
+        _tuple,
+        lambda suites: [int(suite) for suite in suites],
+    ),
+]
+Discipline = Annotated[ClockDiscipline, _one_of(ClockDiscipline)]
+Rows = Annotated[tuple[ReportRow, ...], _rows()]
+
+
+# --- Messages ---
+
+
+class Message:
+    """A control message. Fields are checked on making: an invalid one cannot exist.
+
+    Raises:
+        LocalProtocolError: a field breaks its rule.
+    """
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Check every field by its rule."""
+        for key, rule in _RULES[type(self)].items():
+            if not rule.accepts(getattr(self, key)):
+                raise LocalProtocolError(f"{_NAMES[type(self)]}: {key} must be {rule.says}")
+
+
+_M = TypeVar("_M", bound=Message)
+_BY_NAME: dict[str, type[Message]] = {}
+_NAMES: dict[type[Message], str] = {}
+_RULES: dict[type[Message], dict[str, _Rule]] = {}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def _message(name: str) -> Callable[[type[_M]], type[_M]]:
+    def register(plain: type[_M]) -> type[_M]:
+        made = dataclass(frozen=True, slots=True, kw_only=True)(plain)
+        hints = get_type_hints(made, include_extras=True)
+        _BY_NAME[name] = made
+        _NAMES[made] = name
+        _RULES[made] = {key: hint.__metadata__[0] for key, hint in hints.items()}
+        return made
+
+    return register
+
+
+@_message("hello")
+class Hello(Message):
+    """The device's first transport message; the session counts from here."""
+
+    role: Annotated[Role, _one_of(Role)]
+    name: Word
+    software: Word
+    suites: Suites
+    tai: Range
+    discipline: Discipline
+
+
+@_message("welcome")
+class Welcome(Message):
+    """The controller's answer to hello; udp is a port, or 0."""
+
+    name: Word
+    tai: Range
+    udp: U16
+
+
+@_message("enrolled")
+class Enrolled(Message):
+    """Right after welcome, in an enrolment session only: the device's name."""
+
+    device: Word
+
+
+@_message("stored")
+class Stored(Message):
+    """The device has its identity on disk."""
+
+
+@_message("ping")
+class Ping(Message):
+    """Every 2 s, from both."""
+
+    n: U64
+    tai: Range
+    discipline: Discipline
+
+
+@_message("pong")
+class Pong(Message):
+    """At once, with the n of the ping."""
+
+    n: U64
+    tai: Range
+    discipline: Discipline
+
+
+@_message("alarm")
+class Alarm(Message):
+    """Something that people should know."""
+
+    reason: Word
+    detail: Detail
+
+
+@_message("revoked")
+class Revoked(Message):
+    """The device is revoked."""
+
+
+@_message("bye")
+class Bye(Message):
+    """An orderly end."""
+
+    reason: Word
+
+
+@_message("open")
+class Open(Message):
+    """The device wants a generation of a stream."""
+
+    metadata: EncodedMap
+    wish: Annotated[
+        Wish,
+        _Rule("a wish", lambda value: isinstance(value, Wish), Wish.from_wire, Wish.to_wire),
+    ]
+
+
+@_message("opened")
+class Opened(Message):
+    """The sink holds the generation."""
+
+    stream: StreamId
+    handle: Handle
+    generation: U64
+    parameters: EncodedMap
+    salt: Salt
+    confirm: Confirm
+
+
+@_message("refused")
+class Refused(Message):
+    """The stream is not opened."""
+
+    stream: StreamId
+    reason: Word
+    detail: Detail
+
+
+@_message("close")
+class Close(Message):
+    """The device is done with a generation, or does not take it."""
+
+    handle: Handle
+    generation: U64
+
+
+@_message("report")
+class Report(Message):
+    """What the sink opened and refused."""
+
+    streams: Rows
+
+
+@_message("resync")
+class Resync(Message):
+    """Segments arrive that the sink cannot open."""
+
+    handle: Handle
+    generation: U64
+    reason: Word
+
+
+@_message("rekey")
+class Rekey(Message):
+    """The controller wants a new generation."""
+
+    handle: Handle
+
+
+@_message("offer")
+class Offer(Message):
+    """An offline generation (section 6.4)."""
+
+    blob: Blob
+
+
+@_message("offered")
+class Offered(Message):
+    """Whether it is taken; handle and generation are 0 where it cannot be read."""
+
+    handle: U32
+    generation: U64
+    accepted: Flag
+    reason: OptionalWord
+
+
+@_message("backfill")
+class Backfill(Message):
+    """What the next data records hold; half-open ranges."""
+
+    handle: Handle
+    generation: U64
+    ticks: Range
+    frames: Range
+
+
+@_message("stored_until")
+class StoredUntil(Message):
+    """All frames below are on disk at the sink, or will never be."""
+
+    handle: Handle
+    generation: U64
+    frame_until: U64
+
+
+@_message("backfilled")
+class Backfilled(Message):
+    """Nothing more follows in this generation."""
+
+    handle: Handle
+    generation: U64
+
+
+class Unknown(NamedTuple):
+    """A message of a later version: to be ignored and counted."""
+
+
+def message_name(kind: type[Message]) -> str:
+    """Return the word that names a kind of message on the wire."""
+    return _NAMES[kind]
+
+
+def encode(message: Message) -> bytes:
+    """Return the deterministic CBOR map of a message.
+
+    Raises:
+        LocalProtocolError: it is over 16384 bytes.
+    """
+    kind = type(message)
+    content: dict[str, cbor.Value] = {
+        key: rule.dump(getattr(message, key)) for key, rule in _RULES[kind].items()
+    }
+    content["m"] = _NAMES[kind]
+    data = cbor.encode(content)
+    if len(data) > constants.CONTROL_MAX_BYTES:
+        raise LocalProtocolError(f"a control message of {len(data)} bytes; 16384 are allowed")
+    return data
+
+
+def decode(data: bytes) -> Message | Unknown:
+    """Return the message of a map.
+
+    Raises:
+        RemoteProtocolError: too long, not deterministic CBOR, no map with `m`, a key missing or unknown, or a
+            value that breaks its rule.
+    """
+    if len(data) > constants.CONTROL_MAX_BYTES:
+        raise RemoteProtocolError("a control message over 16384 bytes")
+    content = cbor.decode_map(data)
+    name = content.pop("m", None)
+    if not isinstance(name, str):
+        raise RemoteProtocolError("a control message without a name")
+    kind = _BY_NAME.get(name)
+    if kind is None:
+        return Unknown()
+    rules = _RULES[kind]
+    if content.keys() != rules.keys():
+        raise RemoteProtocolError(f"{name} with a key missing or unknown")
+    loaded = {key: rule.load(content[key]) for key, rule in rules.items()}
+    try:
+        return kind(**loaded)
+    except LocalProtocolError as fault:
+        raise RemoteProtocolError(f"control message not accepted: {fault}") from None
+
+
+def tai(now: ClockInterval) -> tuple[int, int]:
+    """Return a clock reading as messages carry it."""
+    return (now.earliest_ns, now.latest_ns)
+
+
+def clock_of(message: Hello | Ping | Pong) -> ClockInterval:
+    """Return the reading that a message carries."""
+    earliest, latest = message.tai
+    return ClockInterval(earliest_ns=earliest, latest_ns=latest, discipline=message.discipline)

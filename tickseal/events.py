@@ -1,0 +1,323 @@
+"""What the sessions report to the application: frozen values, one a fact."""
+
+import enum
+from dataclasses import dataclass, field
+
+from tickseal.clock import ClockDiscipline, ClockInterval
+from tickseal.control import Hello, ReportRow
+from tickseal.generation import Generation
+from tickseal.metadata import StreamMetadata
+from tickseal.negotiation import Wish
+
+
+class CloseReason(enum.StrEnum):
+    """Why a session ended."""
+
+    #: The peer said bye; the detail is its reason.
+    BYE = "bye"
+    #: The connection ended without a bye.
+    DISCONNECTED = "disconnected"
+    #: The handshake was not done after 10 s.
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    #: A handshake message did not authenticate: another key, another PSK, or altered bytes.
+    HANDSHAKE_FAILED = "handshake_failed"
+    #: The gateway refused the handshake, and proved that it is the gateway.
+    REFUSED = "refused"
+    #: The gateway revoked this device.
+    REVOKED = "revoked"
+    #: Nothing authentic was heard from the peer for 10 s.
+    SILENT = "silent"
+    #: The peer sent what the protocol does not allow.
+    PROTOCOL = "protocol"
+    #: The peer does not read what it makes this side send.
+    OVERFLOW = "overflow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that a session reports."""
+
+
+# --- Both sides ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed(Event):
+    """The session is over: always the last event, and given once. Send what data_to_send() still gives, then close.
+
+    Not given after the application's own close() or revoke().
+
+    Args:
+        detail: for people; it holds no secret. Text of the peer only where it was authenticated.
+    """
+
+    reason: CloseReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockDisagreement(Event):
+    """From now on the clocks disagree beyond all stated uncertainties (section 7.5). Given once a change.
+
+    Args:
+        peer: the interval that the peer stated in its pong.
+        local: from the earliest at which the ping was sent to the latest at which the pong was received.
+        apart_ns: the gap between the two, ns, at least 1; positive where the peer is ahead, else negative.
+    """
+
+    peer: ClockInterval
+    local: ClockInterval
+    apart_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockAgreement(Event):
+    """The clocks agree again, after a ClockDisagreement."""
+
+    peer: ClockInterval
+    local: ClockInterval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRaised(Event):
+    """The peer raised an alarm: "clock", "clock_agrees", or another word."""
+
+    reason: str
+    detail: str
+
+
+# --- At the device ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcomed(Event):
+    """The gateway has answered hello: the session stands.
+
+    Args:
+        gateway: the name by which the gateway calls itself.
+        udp_port: where it takes segments by UDP; 0 where it takes them on this connection only.
+        clock: its clock on sending, discipline NONE as it is not told; a first hint, GatewayTime is better.
+    """
+
+    gateway: str
+    udp_port: int
+    clock: ClockInterval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled(Event):
+    """The device has an identity: put it on disk, then call confirm_stored().
+
+    Args:
+        device: the name that the gateway gave.
+        device_psk: 32 bytes, for all later handshakes in place of the invite.
+    """
+
+    device: str
+    device_psk: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationStarted(Event):
+    """The sink holds this generation: switch to it at the next frame boundary.
+
+    Its confirmation and the device's policy were checked.
+    """
+
+    generation: Generation
+    stream_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRefused(Event):
+    """No generation was started.
+
+    Args:
+        reason: the gateway's word ("suite", "profile", ...), or of this side "policy" (the parameters break the
+            device's policy) and "confirm" (the gateway derived other keys); then the stream was closed.
+    """
+
+    stream_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported(Event):
+    """What the sink opened and refused, each second for streams with news."""
+
+    rows: tuple[ReportRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResyncRequested(Event):
+    """The sink cannot open what arrives: open the stream again. Throttled already (section 7.3)."""
+
+    stream_id: str
+    handle: int
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RekeyRequested(Event):
+    """The controller wants a new generation: open the stream again."""
+
+    stream_id: str
+    handle: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferAnswered(Event):
+    """The gateway answered an offline generation; handle and generation are 0 where it could not be read."""
+
+    handle: int
+    generation: int
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredUntil(Event):
+    """All frames of this generation below frame_until are on disk at the sink, or will never be: delete them."""
+
+    handle: int
+    generation: int
+    frame_until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayTime(Event):
+    """What a pong told of the gateway's time, for a device whose own clock is not synchronised (section 7.5).
+
+    Args:
+        peer: the gateway's reading, with its discipline.
+        sent_monotonic_ns, received_monotonic_ns: when the ping left and its pong came, ns.
+    """
+
+    peer: ClockInterval
+    sent_monotonic_ns: int
+    received_monotonic_ns: int
+
+    @property
+    def round_trip_ns(self) -> int:
+        """From ping to pong, ns."""
+        return self.received_monotonic_ns - self.sent_monotonic_ns
+
+    @property
+    def clock(self) -> ClockInterval:
+        """TAI at received_monotonic_ns, discipline GATEWAY: the midpoint plus half the round trip, +/- the sum of both."""
+        return ClockInterval.around(
+            self.peer.midpoint_ns + self.round_trip_ns // 2,
+            self.peer.uncertainty_ns + (self.round_trip_ns + 1) // 2,
+            ClockDiscipline.GATEWAY,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked(Event):
+    """The gateway revoked this device; SessionClosed follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeRefused(Event):
+    """The gateway refused, authenticated by its static key; SessionClosed follows.
+
+    Args:
+        reason: "unknown", "revoked", "expired", "used", "incompatible", "busy".
+    """
+
+    reason: str
+
+
+# --- At the controller ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeRequested(Event):
+    """A device asks for a session: answer with accept() or refuse(). It may still be a replay.
+
+    Args:
+        static_public: the device's identity, 32 bytes.
+        invite_id: 8 bytes at enrolment, else None.
+        hybrid: whether the handshake is the one with ML-KEM-768.
+    """
+
+    static_public: bytes
+    invite_id: bytes | None
+    hybrid: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted(Event):
+    """The device's first transport message authenticated: only now may it displace an older session.
+
+    Args:
+        device_psk: at enrolment the device's new PSK, 32 bytes, else None. Put it on disk before the next
+            data_to_send(), which tells the device that it is enrolled.
+    """
+
+    hello: Hello
+    device_psk: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStored(Event):
+    """The device has its identity on disk: the invite is used up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequested(Event):
+    """The device wants a generation of a stream: answer with grant_stream() or refuse_stream()."""
+
+    metadata: StreamMetadata
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineGenerationOffered(Event):
+    """A generation that the device began while the gateway was not reachable: answer with answer_offer().
+
+    The blob was sealed by this device to this gateway. Whether the handle belongs to the device, and whether the
+    generation was opened before (a replay), is for the application to check.
+    """
+
+    handle: int
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentsReceived(Event):
+    """Data came on the control connection. The views stay valid."""
+
+    segments: tuple[memoryview, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillAnnounced(Event):
+    """What the next segments of this generation hold. Check that the handle is this device's.
+
+    Args:
+        ticks, frames: half-open ranges (from, until).
+    """
+
+    handle: int
+    generation: int
+    ticks: tuple[int, int]
+    frames: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillFinished(Event):
+    """Nothing more follows in this generation: erase it. Check that the handle is this device's."""
+
+    handle: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamClosed(Event):
+    """The device closed a generation, or did not accept it. Check that the handle is this device's."""
+
+    handle: int
+    generation: int
