@@ -93,7 +93,10 @@ class _Reader:
         self._lines = lines
         self.faults: list[tuple[int, str]] = []
 
-    def read(self, value: Value, hint: object, path: Path, *, hidden: bool) -> object:
+    def read(
+        self, value: Value, hint: object, path: Path, *, hidden: bool, marked: object = None
+    ) -> object:
+        """Return what `value` means; `marked` is the hint with its marks, for the message."""
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin is Annotated:
             return self._read_marked(value, hint, path, hidden=hidden)
@@ -117,7 +120,7 @@ class _Reader:
                 return choice
         if _is_scalar(value, hint):
             return float(value) if hint is float and isinstance(value, int) else value
-        self._refuse(path, value, _allowed(hint), hidden=hidden)
+        self._refuse(path, value, _allowed(marked or hint), hidden=hidden)
         return _INVALID
 
     def _read_marked(self, value: Value, hint: object, path: Path, *, hidden: bool) -> object:
@@ -125,7 +128,7 @@ class _Reader:
         marks = [mark for mark in extras if isinstance(mark, Mark)]
         result: object = value
         if not any(mark.is_notation for mark in marks):
-            result = self.read(value, base, path, hidden=hidden)
+            result = self.read(value, base, path, hidden=hidden, marked=hint)
             if result is _INVALID:
                 return _INVALID
         try:

@@ -18,7 +18,7 @@ _SCALAR = re.compile(r"[^,\]}#\r\n]+")
 
 
 def find_lines(text: str) -> dict[Path, int]:
-    """Map the path of every table, key and element to the line, from 1, where it is first named.
+    """Map the path of every table, key and element to its line, from 1: its header, or where first named.
 
     Args:
         text: a TOML document that `tomllib` has accepted; of any other the result means nothing.
