@@ -18,13 +18,14 @@ _SCALAR = re.compile(r"[^,\]}#\r\n]+")
 
 
 def find_lines(text: str) -> dict[Path, int]:
-    """Map the path of every table, key and element to its line, from 1: its header, or where first named.
+    """Map the path of every table, key and element to its line, counted from 1.
 
     Args:
         text: a TOML document that `tomllib` has accepted; of any other the result means nothing.
 
     Returns:
-        Paths of names and list positions: ("streams", 0, "id") is `id` in the first [[streams]].
+        Paths of names and list positions, each with the line of its header or of its first naming:
+        ("streams", 0, "id") is `id` in the first [[streams]].
     """
     return _Scanner(text).scan()
 
