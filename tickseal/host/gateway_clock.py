@@ -1,4 +1,4 @@
-"""A clock that takes the gateway's time while the device's own is not synchronised (section 7.5)."""
+"""A clock that takes the gateway's time while the own is not synchronised (section 7.5)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Logging as both applications want it: plain lines, journald's levels, or JSON; changes said once."""
+"""Logging for both applications: plain lines, journald's levels, or JSON; changes said once."""
 
 import json
 import logging
@@ -52,12 +52,13 @@ class _JSONFormatter(logging.Formatter):
 def set_up_logging(
     level: str = "info", *, as_json: bool = False, stream: TextIO | None = None
 ) -> None:
-    """Send all log records to a stream, standard error by default, replacing what was set up before.
+    """Send all log records to a stream, replacing what was set up before.
 
     Args:
         level: debug, info, warning or error.
         as_json: one JSON object a line instead of text.
-        stream: where to; under systemd (JOURNAL_STREAM) lines carry journald's level and no time.
+        stream: where to, by default standard error; there, under systemd (JOURNAL_STREAM), lines
+            carry journald's level and no time.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     if as_json:

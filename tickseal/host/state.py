@@ -63,7 +63,7 @@ class StateDirectory:
         with _explained("make the state directory", path):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if stat.S_IMODE(path.stat().st_mode) & 0o077:
-                path.chmod(0o700)
+                _close_to_others(path)
         lock_path = path / _LOCK
         with _explained("open", lock_path):
             lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -160,6 +160,16 @@ class StateDirectory:
         self._make_folders(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         _sync_folder(folder.parent)
+
+
+def _close_to_others(path: Path) -> None:
+    # Somebody may have named /tmp or a home directory by mistake.
+    if any(path.iterdir()) and not (path / _LOCK).exists():
+        raise StoreError(
+            f"{path} holds files of others and is open to other users; choose an empty or a new "
+            "directory for the state"
+        )
+    path.chmod(0o700)
 
 
 def _take(lock: int, path: Path) -> None:

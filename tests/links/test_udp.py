@@ -1,0 +1,267 @@
+"""UDP links over real loopback sockets."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tickseal.core.errors import LinkError
+from tickseal.links.base import plain_address
+from tickseal.links.udp import UDPLink, _group
+
+LOOPBACKS = ["127.0.0.1", "::1"]
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 20))
+
+
+async def collect(link: UDPLink, count: int) -> list[bytes]:
+    got: list[bytes] = []
+    while len(got) < count:
+        got.extend(segment for segment, _ in await link.receive())
+    return got
+
+
+async def pair(host: str = "127.0.0.1", **options: int) -> tuple[UDPLink, UDPLink]:
+    sink = await UDPLink.listen(host, 0, **options)
+    return await UDPLink.connect(host, sink.address[1]), sink
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+@pytest.mark.parametrize("grouped", [True, False], ids=["grouped", "one by one"])
+def test_carries_frames_of_any_size_unchanged(host: str, grouped: bool) -> None:
+    async def scenario() -> None:
+        source, sink = await pair(host)
+        source._groups = grouped
+        sizes = [1248] * 130 + [700] + [100, 1248, 1248, 3, 9000, 9000, 1] + [60_000, 60_000]
+        segments = [bytes([n % 251]) * size for n, size in enumerate(sizes)]
+        await source.send(segments)
+        assert await collect(sink, len(segments)) == segments
+        assert source.counters.sent == sink.counters.received == len(segments)
+        assert not source.counters.errors
+        source.close()
+        sink.close()
+
+    run(scenario())
+
+
+def test_a_link_on_all_addresses_hears_both_families() -> None:
+    async def scenario() -> None:
+        sink = await UDPLink.listen(None, 0)
+        for host in LOOPBACKS:
+            source = await UDPLink.connect(host, sink.address[1])
+            await source.send([b"a" * 100] * 3)
+            got: list[str] = []
+            while len(got) < 3:
+                got.extend(plain_address(address)[0] for _, address in await sink.receive())
+            assert got == [host] * 3
+            source.close()
+        sink.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_answers_to_the_address_that_a_datagram_came_from(host: str) -> None:
+    async def scenario() -> None:
+        sink = await UDPLink.listen(None, 0)
+        source = await UDPLink.connect(host, sink.address[1])
+        await source.send([b"question"])
+        ((_, address),) = await sink.receive()
+        await sink.send([b"answer!"] * 5, address)
+        assert await collect(source, 5) == [b"answer!"] * 5
+        source.close()
+        sink.close()
+
+    run(scenario())
+
+
+def test_survives_a_peer_that_is_not_there() -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        port = sink.address[1]
+        sink.close()
+        for _ in range(5):
+            await source.send([b"x" * 50] * 3)
+        assert source.counters.errors["ECONNREFUSED"] > 0
+        sink = await UDPLink.listen("127.0.0.1", port)
+        await source.send([b"first", b"after"])
+        assert await collect(sink, 2) == [b"first", b"after"]
+        source.close()
+        sink.close()
+
+    run(scenario())
+
+
+def test_a_segment_too_long_is_counted_and_costs_the_others_nothing() -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        await source.send([b"a", bytes(70_000), b"b"])
+        assert await collect(sink, 2) == [b"a", b"b"]
+        assert source.counters.errors["EMSGSIZE"] == 1
+        assert source.counters.lost == 1
+        source.close()
+        sink.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("number", ["ENOBUFS", "ENETUNREACH", "EPERM"])
+def test_a_network_that_fails_is_counted_not_raised(number: str, mocker: Any) -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        broken = mocker.Mock(wraps=source._socket)
+        broken.sendmsg.side_effect = OSError(getattr(errno, number), "injected")
+        source._socket, whole = broken, source._socket
+        await source.send([b"x" * 9] * 4)
+        source._socket = whole
+        await source.send([b"back"])
+        assert await collect(sink, 1) == [b"back"]
+        assert source.counters.errors == {number: 1}
+        assert source.counters.lost == 4
+        source.close()
+        sink.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("number", ["EINVAL", "EIO", "EOPNOTSUPP"])
+def test_a_kernel_without_groups_gets_them_one_by_one(number: str, mocker: Any) -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        real = source._socket
+        stub = mocker.Mock(wraps=real)
+
+        def sendmsg(buffers: Any, control: Any, flags: int, address: Any) -> int:
+            if control:
+                raise OSError(getattr(errno, number), "injected")
+            return real.sendmsg(buffers, control, flags, address)
+
+        stub.sendmsg.side_effect = sendmsg
+        source._socket = stub
+        segments = [bytes([n]) * 40 for n in range(10)]
+        await source.send(segments)
+        await source.send(segments)
+        assert await collect(sink, 20) == segments * 2
+        assert stub.sendmsg.call_count == 21
+        source.close()
+        sink.close()
+
+    run(scenario())
+
+
+def test_waits_while_the_socket_is_full() -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        real = source._socket
+        refusals = iter([True, False, True, True])
+
+        class Full:
+            def sendmsg(self, *arguments: Any) -> int:
+                if next(refusals, False):
+                    raise BlockingIOError
+                return real.sendmsg(*arguments)
+
+            def fileno(self) -> int:
+                return real.fileno()
+
+        source._socket = Full()  # type: ignore[assignment]
+        await asyncio.gather(*(source.send([bytes([n])]) for n in range(4)))
+        assert sorted(await collect(sink, 4)) == [b"\0", b"\1", b"\2", b"\3"]
+        source._socket = real
+        source.close()
+        sink.close()
+
+    run(scenario())
+
+
+def test_the_queue_is_bounded_and_what_the_kernel_drops_is_counted() -> None:
+    async def scenario() -> None:
+        source, sink = await pair(queue=100, batch=30)
+        sink._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 60_000)
+        assert sink.kernel_dropped == 0
+        sent = 0
+        while not (sink.counters.paused and sink.kernel_dropped):
+            await source.send([b"x" * 400, b"y" * 300] * 40)
+            sent += 80
+            await asyncio.sleep(0)
+            assert len(sink._queue) < 100 + 64
+        assert sink.counters.paused == 1
+        # Once somebody receives, it goes on.
+        while len(sink._queue) or sink._is_paused:
+            batch = await sink.receive()
+            assert 0 < len(batch) <= 30
+            await asyncio.sleep(0)
+        await source.send([b"last"])
+        assert (await collect(sink, 1))[-1] == b"last"
+        dropped = sink.kernel_dropped
+        # Two datagrams that travelled together were dropped together, and count once.
+        assert sink.counters.received + 2 * dropped == sent + 1
+        sink.close()
+        assert sink.kernel_dropped == dropped
+        source.close()
+
+    run(scenario())
+
+
+def test_closing_ends_a_wait_and_frees_the_port() -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        waiting = asyncio.create_task(sink.receive())
+        await asyncio.sleep(0)
+        port = sink.address[1]
+        sink.close()
+        sink.close()
+        with pytest.raises(LinkError, match="closed"):
+            await waiting
+        with pytest.raises(LinkError, match="closed"):
+            await sink.send([b"x"], ("127.0.0.1", 9))
+        (await UDPLink.listen("127.0.0.1", port)).close()
+        source.close()
+
+    run(scenario())
+
+
+def test_says_what_to_do_about_a_port_taken_and_a_name_unknown() -> None:
+    async def scenario() -> None:
+        sink = await UDPLink.listen("127.0.0.1", 0)
+        with pytest.raises(LinkError, match="choose another"):
+            await UDPLink.listen("127.0.0.1", sink.address[1])
+        with pytest.raises(LinkError, match="check the name"):
+            await UDPLink.connect("no-such-host.invalid", 9)
+        sink.close()
+
+    run(scenario())
+
+
+def test_asks_for_a_receive_buffer_that_holds_thousands() -> None:
+    async def scenario() -> None:
+        sink = await UDPLink.listen("127.0.0.1", 0)
+        assert sink.receive_buffer_bytes >= 200_000
+        sink.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "end"),
+    [
+        ([5], 1),
+        ([5, 5, 5], 3),
+        ([5, 5, 3, 5], 3),
+        ([5, 6], 1),
+        ([5, 5, 0], 2),
+        ([0, 0], 1),
+        ([10] * 100, 64),
+        ([1248] * 100, 52),
+        ([65_000, 65_000], 1),
+        ([30_000, 100], 2),
+        ([40_000, 30_000], 1),
+    ],
+)
+def test_groups_what_one_call_can_carry(sizes: list[int], end: int) -> None:
+    assert _group([bytes(size) for size in sizes], 0) == end

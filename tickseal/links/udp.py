@@ -1,0 +1,316 @@
+"""Segments over UDP: a datagram each, many to a system call in both directions (UDP GSO and GRO).
+
+Measured on loopback with 1248-byte datagrams: sending 52 at once costs 0.2 us a datagram instead of
+2.9, receiving them coalesced 0.3 us instead of 1.7. Where the kernel or the network card cannot,
+each datagram is sent and received by itself.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tickseal.core.errors import LinkError
+from tickseal.links.base import Address
+
+# linux/udp.h and asm-generic/socket.h; Python does not name them.
+_UDP_SEGMENT = 103
+_UDP_GRO = 104
+_SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_MEMINFO_DROPS = 8
+
+#: Some thousands of datagrams; the kernel grants less where net.core.rmem_max says so.
+RECEIVE_BUFFER_BYTES = 4 << 20
+#: Datagrams sent or taken before other tasks get their turn, and most that receive() returns.
+BATCH = 256
+#: Datagrams that wait here while nobody calls receive(); then the kernel's buffer fills up.
+QUEUE = 4096
+#: What the kernel takes in one send: 64 datagrams since Linux 4.18, and the largest IPv4 payload.
+_GROUP_DATAGRAMS = 64
+_GROUP_BYTES = 65_507
+_LARGEST_READ = 65_536
+_CONTROL_BYTES = socket.CMSG_SPACE(4)
+_NO_GROUPS = frozenset(
+    {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
+)
+
+
+@dataclass(slots=True)
+class UDPCounters:
+    """What happened on a link since it was opened.
+
+    Attributes:
+        sent, received: datagrams.
+        lost: datagrams that the kernel did not take.
+        errors: failed calls by errno name (ENOBUFS, ECONNREFUSED, ...).
+        paused: times that the queue was full and the socket was left to fill.
+    """
+
+    sent: int = 0
+    received: int = 0
+    lost: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    paused: int = 0
+
+
+class UDPLink:
+    """A UDP socket as a SegmentLink; make it with connect() or listen()."""
+
+    def __init__(self, sock: socket.socket, *, queue: int = QUEUE, batch: int = BATCH) -> None:
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._queue: list[tuple[bytes, Address]] = []
+        self._queue_limit = queue
+        self._batch = batch
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._is_paused = False
+        self._is_closed = False
+        self._groups = True
+        self._kernel_dropped = 0
+        self.counters = UDPCounters()
+        sock.setblocking(False)
+        _widen(sock)
+        with contextlib.suppress(OSError):  # Linux before 5.0: every datagram then comes by itself
+            sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+        self._loop.add_reader(sock.fileno(), self._on_readable)
+
+    @classmethod
+    async def connect(cls, host: str, port: int) -> "UDPLink":
+        """Open a link to one peer.
+
+        Raises:
+            LinkError: the name does not resolve, or there is no way to the address.
+        """
+        failure: OSError | None = None
+        for family, address in await _resolve(host, port):
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                failure = error
+            else:
+                return cls(sock)
+        raise LinkError(
+            f"cannot reach {host} port {port} over UDP: {failure}; check network and address"
+        )
+
+    @classmethod
+    async def listen(
+        cls, host: str | None, port: int, *, queue: int = QUEUE, batch: int = BATCH
+    ) -> "UDPLink":
+        """Open a link that receives from anyone.
+
+        Args:
+            host: the local address, or None for all of IPv6 and IPv4.
+            port: the local port, or 0 for any free one; see address.
+            queue: datagrams kept for receive().
+            batch: datagrams that receive() returns at most.
+        Raises:
+            LinkError: the address is not here, or the port is taken.
+        """
+        failure: OSError | None = None
+        for family, address in await _resolve(host, port):
+            try:
+                sock = socket.socket(family, socket.SOCK_DGRAM)
+            except OSError as error:  # a kernel without IPv6
+                failure = error
+                continue
+            try:
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host is not None)
+                sock.bind(address)
+            except OSError as error:
+                sock.close()
+                failure = error
+            else:
+                return cls(sock, queue=queue, batch=batch)
+        raise LinkError(
+            f"cannot receive on UDP {host or 'any address'} port {port}: {failure}; choose another "
+            "address or port, or stop what uses it"
+        )
+
+    @property
+    def address(self) -> Address:
+        """The local address."""
+        address: Address = self._socket.getsockname()
+        return address
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """The kernel's receive buffer as granted; net.core.rmem_max may keep it small."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+    @property
+    def kernel_dropped(self) -> int:
+        """What the kernel dropped because its buffer was full; coalesced datagrams count once."""
+        if not self._is_closed:
+            size = 4 * (_MEMINFO_DROPS + 1)
+            memory = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, size)
+            self._kernel_dropped = int.from_bytes(memory[-4:], sys.byteorder)
+        return self._kernel_dropped
+
+    async def receive(self) -> list[tuple[bytes, Address]]:
+        """Wait for datagrams; return all that are there, up to the batch limit."""
+        while not self._queue:
+            if self._is_closed:
+                raise LinkError("the UDP link was closed")
+            self._arrived.clear()
+            await self._arrived.wait()
+        batch = self._queue[: self._batch]
+        del self._queue[: self._batch]
+        if self._is_paused and len(self._queue) < self._queue_limit and not self._is_closed:
+            self._is_paused = False
+            self._loop.add_reader(self._socket.fileno(), self._on_readable)
+        return batch
+
+    async def send(self, segments: Sequence[bytes], address: Address | None = None) -> None:
+        """Send each segment as a datagram, equal ones together; wait while the socket is full.
+
+        Args:
+            segments: the datagrams.
+            address: to whom, on a link that listens; None on one that was connected.
+        """
+        at = rested = 0
+        while at < len(segments):
+            if at - rested >= self._batch:
+                rested = at
+                await asyncio.sleep(0)
+            until = _group(segments, at) if self._groups else at + 1
+            if until - at > 1:
+                await self._send_group(segments[at:until], address)
+            else:
+                await self._send_one(segments[at], address)
+            at = until
+
+    def close(self) -> None:
+        """Close the socket; datagrams already queued can still be received."""
+        if self._is_closed:
+            return
+        self._kernel_dropped = self.kernel_dropped
+        self._is_closed = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        self._arrived.set()
+        self._writable.set()
+
+    async def _send_group(self, group: Sequence[bytes], address: Address | None) -> None:
+        size = struct.pack("=H", len(group[0]))
+        try:
+            await self._call(group, [(socket.IPPROTO_UDP, _UDP_SEGMENT, size)], address)
+            self.counters.sent += len(group)
+        except OSError as error:
+            if error.errno not in _NO_GROUPS:
+                self._count(error, lost=len(group))
+                return
+            # This kernel, this card or this path's MTU cannot; or the fault is the datagrams' own.
+            self._groups = False
+            for segment in group:
+                await self._send_one(segment, address)
+
+    async def _send_one(self, segment: bytes, address: Address | None) -> None:
+        try:
+            await self._call((segment,), (), address)
+            self.counters.sent += 1
+        except OSError as error:
+            self._count(error, lost=1)
+
+    async def _call(
+        self,
+        buffers: Sequence[bytes],
+        control: Sequence[tuple[int, int, bytes]],
+        address: Address | None,
+    ) -> None:
+        refused = False
+        while True:
+            if self._is_closed:
+                raise LinkError("the UDP link was closed")
+            try:
+                self._socket.sendmsg(buffers, control, 0, address)
+            except BlockingIOError:
+                self._writable.clear()
+                self._loop.add_writer(self._socket.fileno(), self._on_writable)
+                await self._writable.wait()
+            except ConnectionRefusedError as error:
+                # An earlier datagram's fate, reported now; this one was not tried yet.
+                if refused:
+                    raise
+                refused = True
+                self._count(error)
+            else:
+                return
+
+    def _on_writable(self) -> None:
+        self._loop.remove_writer(self._socket.fileno())
+        self._writable.set()
+
+    def _on_readable(self) -> None:
+        queue = self._queue
+        receive = self._socket.recvmsg
+        until = min(len(queue) + self._batch, self._queue_limit)
+        before = len(queue)
+        try:
+            while len(queue) < until:
+                data, control, _, address = receive(_LARGEST_READ, _CONTROL_BYTES)
+                if control:
+                    size = int.from_bytes(control[0][2], sys.byteorder)
+                    for at in range(0, len(data), size):
+                        queue.append((data[at : at + size], address))
+                else:
+                    queue.append((data, address))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._count(error)
+        self.counters.received += len(queue) - before
+        if len(queue) >= self._queue_limit:
+            self.counters.paused += 1
+            self._is_paused = True
+            self._loop.remove_reader(self._socket.fileno())
+        if queue:
+            self._arrived.set()
+
+    def _count(self, error: OSError, lost: int = 0) -> None:
+        self.counters.lost += lost
+        self.counters.errors[errno.errorcode.get(error.errno or 0, "unknown")] += 1
+
+
+def _group(segments: Sequence[bytes], at: int) -> int:
+    """Return the end of the run that one call can send: equal sizes, only the last may be less."""
+    size = len(segments[at])
+    most = min(len(segments), at + _GROUP_DATAGRAMS, at + max(1, _GROUP_BYTES // max(1, size)))
+    end = at + 1
+    while end < most and len(segments[end]) == size:
+        end += 1
+    if end < most and 0 < len(segments[end]) < size:
+        end += 1
+    return end if size else at + 1
+
+
+def _widen(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+    except OSError:  # without CAP_NET_ADMIN
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+
+
+async def _resolve(
+    host: str | None, port: int
+) -> list[tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]]:
+    if host is None:
+        return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise LinkError(
+            f"cannot find the address of {host}: {error}; check the name and DNS"
+        ) from None
+    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
