@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError
-from tickseal.core.ticks import rebuild, rebuild_frame_number, tick_window
+from tickseal.core.ticks import rebuild_frame_number, tick_window
 from tickseal.framekeys import FrameKeys
 from tickseal.generation import Generation
 from tickseal.parameters import Renewal
@@ -83,9 +83,9 @@ class FrameOpener:
     """
 
     __slots__ = (
-        "_aead_bytes", "_backfill", "_compact", "_context", "_every_frame", "_first_byte", "_forgeries_left",
-        "_frame_bits", "_generation", "_generation_low", "_handle_low", "_hash_end", "_head_bytes", "_keys",
-        "_known", "_live", "_longest", "_lower", "_now", "_replay", "_segment_count", "_shortest", "_span",
+        "_aead_bytes", "_beyond", "_compact", "_context", "_every_frame", "_first_byte", "_forgeries_left",
+        "_frame_bits", "_frame_bytes", "_generation", "_generation_low", "_handle_low", "_hash_end", "_head_bytes", "_keys",
+        "_known", "_live", "_longest", "_lower", "_now", "_replay", "_segment_bytes", "_segment_count", "_shortest", "_span",
         "_suite", "_tick_base", "_tick_mask", "_upper", "highest_tick", "opened", "refusals",
     )  # fmt: skip
 
@@ -108,6 +108,8 @@ class FrameOpener:
         self._shortest = self._hash_end + parameters.suite.tag_bytes
         self._longest = self._shortest + parameters.segment_bytes
         self._segment_count = parameters.segment_count
+        self._segment_bytes = parameters.segment_bytes
+        self._frame_bytes = parameters.frame_bytes
         self._suite = int(parameters.suite)
         self._aead_bytes = parameters.suite.key_bytes
         self._every_frame = parameters.renewal is Renewal.EVERY_FRAME
@@ -115,7 +117,8 @@ class FrameOpener:
         self._live = live
         self._now: Interval | None = None
         self._lower, self._upper, self._tick_base = 0, -1, 0
-        self._backfill = (0, 0)
+        # Why a tick above the window is refused: backfill has no future.
+        self._beyond = errors.EARLY
         self._replay = ReplayWindow()
         self._replay.highest = highest_frame
         # Hash and cipher of frames of which a segment has authenticated and more may come.
@@ -131,6 +134,11 @@ class FrameOpener:
         return self._generation
 
     @property
+    def is_live(self) -> bool:
+        """Whether segments of now are accepted; false for good once a range was announced."""
+        return self._live
+
+    @property
     def highest_frame(self) -> int:
         """Highest frame number that has authenticated; -1 before the first."""
         return self._replay.highest
@@ -141,9 +149,10 @@ class FrameOpener:
         return self._keys.derived
 
     def announce(self, from_tick: int, until_tick: int) -> None:
-        """Accept the ticks [from, until) too, which the source announced over the control channel.
+        """Accept the ticks [from, until), which the source announced over the control channel.
 
-        Replaces the range announced before.
+        Replaces the range announced before, and ends the live window for good: what is backfilled is not live.
+        What lies before from_tick is erased.
 
         Raises:
             LocalProtocolError: the range is empty or wider than the header can tell apart.
@@ -153,15 +162,11 @@ class FrameOpener:
             raise LocalProtocolError(
                 f"a backfill range spans 1 to {widest} ticks, not {from_tick} to {until_tick}"
             )
-        self._backfill = (from_tick, until_tick)
-        if not self._live:
-            self._keys.puncture(from_tick)
-
-    def end_backfill(self) -> None:
-        """Accept no announced range any more; without a live window, erase all secrets."""
-        self._backfill = (0, 0)
-        if not self._live:
-            self.clear()
+        self._live = False
+        self._lower, self._upper, self._tick_base = from_tick, until_tick - 1, from_tick
+        self._beyond = errors.LATE
+        self._keys.puncture(from_tick)
+        self._forget_keys_before(from_tick)
 
     def open(self, segment: Buffer, now: Interval) -> OpenedSegment | Refused:
         """Return the opened segment, or the reason why it was refused.
@@ -174,10 +179,8 @@ class FrameOpener:
         Source: docs/protocol.md section 5.1.
         """
         size = len(segment)
-        if size < self._shortest:
+        if size < self._head_bytes:
             return self._refuse(errors.TRUNCATED)
-        if size > self._longest:
-            return self._refuse(errors.OVERSIZE)
         kind = segment[0] ^ self._first_byte
         if kind > 1:
             return self._refuse(errors.WRONG_VERSION)
@@ -191,11 +194,16 @@ class FrameOpener:
             return self._refuse(errors.UNKNOWN_HANDLE)
         if generation != self._generation_low:
             return self._refuse(errors.UNKNOWN_GENERATION)
+        if size < self._shortest:
+            return self._refuse(errors.TRUNCATED)
+        if size > self._longest:
+            return self._refuse(errors.OVERSIZE)
         if (
             flags > constants.FLAGS_ALL
             or (flags & constants.FLAG_FIRST) != (index == 0)
-            or index >= self._segment_count
             or (not flags & constants.FLAG_LAST and size != self._longest)
+            or size - self._shortest > self._frame_bytes
+            or (flags & _WHOLE != _WHOLE and not self._is_in_frame(index, size, flags))
         ):
             return self._refuse(errors.MALFORMED)
 
@@ -203,12 +211,10 @@ class FrameOpener:
             self._set_window(now)
         base = self._tick_base
         tick = base + ((tick_low - base) & self._tick_mask)
-        if not self._lower <= tick <= self._upper:
-            reason = errors.LATE if tick < self._lower else errors.EARLY
-            tick = rebuild(tick_low, self._backfill[0], self._tick_mask.bit_length())
-            if tick >= self._backfill[1]:
-                return self._refuse(reason)
-
+        if tick > self._upper:
+            return self._refuse(self._beyond)
+        if tick < self._lower:
+            return self._refuse(errors.LATE)
         keys = self._keys
         if tick < keys.first_tick:
             return self._refuse(errors.LATE)
@@ -265,6 +271,14 @@ class FrameOpener:
         self.refusals[reason] += 1
         return _REFUSED[reason]
 
+    def _is_in_frame(self, index: int, size: int, flags: int) -> bool:
+        payload_bytes = size - self._shortest
+        if index * self._segment_bytes + payload_bytes > self._frame_bytes:
+            return False
+        if flags & constants.FLAG_LAST:
+            return payload_bytes > 0
+        return index < self._segment_count - 1
+
     def _set_window(self, now: Interval) -> None:
         self._now = now
         if not self._live:
@@ -279,16 +293,19 @@ class FrameOpener:
             parameters.skew_ns,
             self._tick_mask.bit_length(),
         )
-        self._tick_base = (self._lower + self._upper) // 2 - (self._tick_mask + 1) // 2
+        if self._upper < self._lower:
+            # Before t0: every candidate lies beyond the window.
+            self._tick_base = 0
+        else:
+            self._tick_base = (self._lower + self._upper) // 2 - (self._tick_mask + 1) // 2
 
     def _move_to(self, tick: int) -> None:
         self.highest_tick = tick
-        if not self._live:
-            return
-        oldest = tick - self._span
-        from_tick, until_tick = self._backfill
-        if until_tick:
-            oldest = min(oldest, from_tick)
-        self._keys.puncture(oldest)
-        for behind in [slot for slot in self._known if slot[0] < oldest]:
+        if self._live:
+            oldest = tick - self._span
+            self._keys.puncture(oldest)
+            self._forget_keys_before(oldest)
+
+    def _forget_keys_before(self, tick: int) -> None:
+        for behind in [slot for slot in self._known if slot[0] < tick]:
             del self._known[behind]

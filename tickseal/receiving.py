@@ -41,12 +41,11 @@ class ReceivedGeneration:
         ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while current.
     """
 
-    __slots__ = ("assembler", "ends_at_ns", "frames", "is_live", "opener", "payload_bytes", "summary")
+    __slots__ = ("assembler", "ends_at_ns", "frames", "opener", "payload_bytes", "summary")
 
     def __init__(self, generation: Generation, *, is_live: bool, highest_frame: int) -> None:
         self.opener = FrameOpener(generation, live=is_live, highest_frame=highest_frame)
         self.assembler = FrameAssembler(generation.parameters)
-        self.is_live = is_live
         self.frames = 0
         self.payload_bytes = 0
         self.summary: Summary | None = None
@@ -149,7 +148,13 @@ class SegmentReceiver:
         ended = []
         for stream in self._streams.values():
             for low, received in list(stream.by_low_bits.items()):
-                if received.ends_at_ns is not None and now.earliest_ns > received.ends_at_ns:
+                ends_at_ns = received.ends_at_ns
+                # What is backfilled ends when the source says so, not by the clock.
+                if (
+                    ends_at_ns is not None
+                    and received.opener.is_live
+                    and now.earliest_ns > ends_at_ns
+                ):
                     received.opener.clear()
                     del stream.by_low_bits[low]
                     ended.append(received)
@@ -189,7 +194,7 @@ class SegmentReceiver:
             opened = received.opener.open(segment, now)
             if type(opened) is Refused:
                 continue
-            if stream.newest is not received and received.is_live:
+            if stream.newest is not received and received.opener.is_live:
                 self._took_over(stream, received, now)
             payload = received.assembler.add(opened)  # type: ignore[arg-type]
             if payload is None:
@@ -219,7 +224,7 @@ class SegmentReceiver:
         for other in stream.by_low_bits.values():
             if other is received:
                 break
-            if other.is_live and other.ends_at_ns is None:
+            if other.ends_at_ns is None:
                 other.ends_at_ns = now.latest_ns + parameters.past_ns + parameters.skew_ns
 
     def _note_summary(self, received: ReceivedGeneration, payload: bytes) -> None:

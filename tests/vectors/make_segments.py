@@ -69,7 +69,11 @@ class Scenario:
         got = self.sink.open(segment, self.clock(now))
         assert (got if isinstance(got, str) else "opened") == expected, (self.start, why, got)
         answer = {"refused": got} if isinstance(got, str) else {"opened": got}
-        known = {"revoked": self.sink.revoked, "backfill": self.sink.backfill}
+        known = {
+            "revoked": self.sink.revoked,
+            "live": self.sink.live,
+            "backfill": self.sink.backfill,
+        }
         self.steps.append(
             {"why": why, "clock": self.clock(now), **known, "segment": segment, **answer}
         )
@@ -245,17 +249,29 @@ def used_up(name: str, s: ref.Stream) -> dict[str, Any]:
 
 
 def backfill(name: str, s: ref.Stream) -> dict[str, Any]:
-    t = Scenario("an announced range is accepted besides the live window", name, s)
+    t = Scenario("a generation is live, then backfilled, and then no more live", name, s)
     t.show("nothing announced", t.one(200, 0), "late", 5000)
-    t.sink.backfill = (200, 300)
-    t.show("below the range", t.one(199, 0), "late", 5000)
-    t.show("beyond the range", t.one(300, 0), "late", 5000)
-    t.show("its first tick", t.one(200, 0, flags=ref.BACKFILL), "opened", 5000)
-    t.show("live between", t.one(5000, 2), "opened", 5000)
-    t.show("its last tick, without the flag", t.one(299, 1), "opened", 5000)
-    t.show("BACKFILL alone opens nothing", t.one(400, 3, flags=ref.BACKFILL), "late", 5000)
-    t.sink.backfill = None
-    t.show("the range is over", t.one(250, 4), "late", 5000)
+    t.show("live", t.one(100, 0), "opened")
+    t.sink.announce(200, 300)
+    t.show("the live window is gone", t.one(100, 1), "late")
+    t.show("below the range", t.one(199, 1), "late", 5000)
+    t.show("beyond the range", t.one(300, 1), "late", 5000)
+    t.show("its first tick", t.one(200, 1, flags=ref.BACKFILL), "opened", 5000)
+    t.show("its last tick, without the flag", t.one(299, 2), "opened", 5000)
+    t.show("an earlier one after a later one", t.one(250, 3), "opened", 5000)
+    t.show("once only", t.one(250, 3), "replayed", 5000)
+    t.sink.announce(1000, 1001)
+    t.show("the range before is over", t.one(250, 4), "late", 5000)
+    t.show("the next range", t.one(1000, 4), "opened", 5000)
+    return t.done()
+
+
+def offline(name: str, s: ref.Stream) -> dict[str, Any]:
+    t = Scenario("a generation begun offline has no live window", name, s)
+    t.sink.live = False
+    t.show("nothing announced", t.one(100, 0), "early")
+    t.sink.announce(50, 150)
+    t.show("announced", t.one(100, 0, flags=ref.BACKFILL), "opened", 9000)
     return t.done()
 
 
@@ -270,7 +286,8 @@ def segments() -> str:
         (punctured, ["suite 1, standard", "epochs of 256 ticks"]),
         (revoked, ["suite 1, standard", "suite 3, compact"]),
         (used_up, ["no tree", "suite 3, compact"]),
-        (backfill, ["suite 1, standard", "epochs of 256 ticks"]),
+        (backfill, ["suite 1, standard"]),
+        (offline, ["suite 1, standard", "suite 3, compact"]),
     ]
     return document(
         "section 5",

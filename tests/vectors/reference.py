@@ -285,6 +285,7 @@ class Sink:
 
     stream: Stream
     revoked: bool = False
+    live: bool = True
     backfill: Window | None = None
     highest_frame: int = -1
     highest_tick: int = -1
@@ -295,10 +296,8 @@ class Sink:
     def open(self, segment: bytes, clock: Window) -> dict[str, Any] | str:  # noqa: PLR0912
         """Return what was opened, or the reason of the refusal."""
         s, p = self.stream, self.stream.p
-        if len(segment) < s.overhead:
+        if len(segment) < HEADER_BYTES[p["profile"]]:
             return "truncated"
-        if len(segment) > s.overhead + p["segment_bytes"]:
-            return "oversize"
         if segment[0] & ~1 != 0x10 | p["profile"] << 3:
             return "version"
         kind = segment[0] & 1
@@ -313,14 +312,23 @@ class Sink:
             held = (s.handle & 0xFF, p["generation"] & 15)
         if handle != held[0]:
             return "handle"
-        if generation != held[1]:
-            return "generation"
         if self.revoked:
             return "revoked"
+        if generation != held[1]:
+            return "generation"
         size = len(segment) - s.overhead
-        if flags > 15 or bool(flags & FIRST) != (index == 0) or index >= segments_of(p):
+        if size < 0:
+            return "truncated"
+        if size > p["segment_bytes"]:
+            return "oversize"
+        if flags > 15 or bool(flags & FIRST) != (index == 0):
             return "malformed"
-        if not flags & LAST and size != p["segment_bytes"]:
+        if index * p["segment_bytes"] + size > p["frame_bytes"]:
+            return "malformed"
+        if flags & LAST:
+            if index and not size:
+                return "malformed"
+        elif size != p["segment_bytes"] or index >= segments_of(p) - 1:
             return "malformed"
         tick = self._tick(low_tick, clock)
         if isinstance(tick, str):
@@ -346,13 +354,16 @@ class Sink:
 
     def _tick(self, low: int, clock: Window) -> int | str:
         p, bits = self.stream.p, TICK_BITS[self.stream.p["profile"]]
-        ticks = window(p, *clock)
-        tick, verdict = rebuild_tick(ticks, bits, low) if ticks else (-1, "early")
-        if verdict != "accepted":
-            late_lane = rebuild_backfill(self.backfill, bits, low) if self.backfill else None
-            if late_lane is None:
+        if self.backfill:
+            lane = rebuild_backfill(self.backfill, bits, low)
+            if lane is None:
+                return "late"
+            tick = lane
+        else:
+            ticks = window(p, *clock) if self.live else None
+            tick, verdict = rebuild_tick(ticks, bits, low) if ticks else (-1, "early")
+            if verdict != "accepted":
                 return verdict
-            tick = late_lane
         if not self.stream.epoch_exists(tick) or self.failed >= 1 << MOST_FAILED[p["suite"]]:
             return "exhausted"
         return "late" if tick >> p["epoch_bits"] < self.first_epoch else tick
@@ -363,8 +374,16 @@ class Sink:
         self.highest_tick = max(self.highest_tick, tick)
         floor = self.highest_frame - REPLAY_FRAMES
         self.opened = {one for one in self.opened if one[0] > floor} | {(frame, index)}
-        oldest = self.highest_tick + -(p["past"] + p["skew"]) // p["interval"]
-        if self.backfill:
-            oldest = min(oldest, self.backfill[0])
+        if not self.backfill:
+            self._puncture(self.highest_tick + -(p["past"] + p["skew"]) // p["interval"])
+
+    def announce(self, begin: int, until: int) -> None:
+        """From now on this generation is backfilled: no live window any more."""
+        self.live = False
+        self.backfill = (begin, until)
+        self._puncture(begin)
+
+    def _puncture(self, oldest: int) -> None:
+        p = self.stream.p
         if p["depth"]:
             self.first_epoch = max(self.first_epoch, max(0, oldest) >> p["epoch_bits"])
