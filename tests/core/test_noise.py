@@ -155,6 +155,11 @@ def test_gives_the_golden_exports_in_order():
         assert raises(LocalProtocolError, exporter.initial_secret, "a", 0)
 
 
+def test_an_exporter_takes_32_bytes_of_each():
+    assert raises(LocalProtocolError, Exporter, primitives, bytes(31), bytes(32))
+    assert raises(LocalProtocolError, Exporter, primitives, bytes(32), bytes(33))
+
+
 def test_a_cipher_without_numbers_left_seals_and_opens_nothing():
     cipher = CipherState(primitives, bytes(32))
     cipher._nonce = 2**64 - 2

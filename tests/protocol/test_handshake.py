@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ from tickseal.handshake import (
     Initiator,
     Responder,
 )
-from tickseal.mlkem import mlkem768
+from tickseal.mlkem import MLKEM768, mlkem768
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 DEVICE, GATEWAY, PSK = b"d" * 32, b"g" * 32, b"p" * 32
@@ -362,6 +363,17 @@ def test_without_mlkem_the_classical_handshake_works_and_the_hybrid_one_says_wha
         initiator.read_answer(*responder.accept(PSK)[0])
     finally:
         mlkem768.cache_clear()
+
+
+def test_mlkem_that_is_there_and_not_supported_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unsupported(_: MLKEM768) -> None:
+        raise UnsupportedAlgorithm("ML-KEM")
+
+    monkeypatch.setattr(MLKEM768, "generate", unsupported)
+    with pytest.raises(ConfigError, match="install cryptography 50"):
+        MLKEM768()
 
 
 @pytest.mark.parametrize("name", ["enrolment", "an enrolled device", "a refusal"])

@@ -13,7 +13,7 @@ from noise.connection import Keypair, NoiseConnection
 
 from tickseal import primitives
 from tickseal.core import constants
-from tickseal.core.errors import HandshakeError, LocalProtocolError
+from tickseal.core.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 from tickseal.core.noise import IK_HFS_PSK2, IK_PSK2, K_PSK0, HandshakeState
 from tickseal.core.symmetric import MESSAGE_MAX_BYTES, CipherState, SymmetricState
 from tickseal.mlkem import MLKEM768, mlkem768
@@ -237,6 +237,8 @@ def test_the_psk_may_be_chosen_after_message_1_and_must_be_before_message_2(name
     late.read_message(initiator.write_message())
     with pytest.raises(LocalProtocolError, match="PSK"):
         late.write_message()
+    with pytest.raises(LocalProtocolError, match="32"):
+        late.set_psk(PSK[:-1])
     late.set_psk(PSK)
     initiator.read_message(late.write_message())
     assert initiator.split()[2] == late.split()[2]
@@ -293,6 +295,8 @@ def test_a_payload_fills_a_noise_message_and_no_more() -> None:
         pair("classical")[0].write_message(bytes(room + 1))
     with pytest.raises(LocalProtocolError, match="too long"):
         CipherState(primitives, bytes(32)).seal(bytes(MESSAGE_MAX_BYTES - 15))
+    with pytest.raises(RemoteProtocolError, match="too long"):
+        CipherState(primitives, bytes(32)).open(bytes(MESSAGE_MAX_BYTES + 1))
 
 
 class FixedKEM(MLKEM768):
@@ -389,6 +393,55 @@ def test_refuses_a_kem_key_that_is_no_encoding_of_one() -> None:
         responder.write_message()
     with pytest.raises(LocalProtocolError):
         responder.split()
+
+
+def test_a_message_that_is_too_long_is_refused_even_from_a_peer_with_the_right_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    initiator, responder = pair("classical")
+    with monkeypatch.context() as patched:
+        patched.setattr("tickseal.core.noise.MESSAGE_MAX_BYTES", 1 << 17)
+        message = initiator.write_message(bytes(MESSAGE_MAX_BYTES - 95))
+    assert len(message) == MESSAGE_MAX_BYTES + 1
+    with pytest.raises(HandshakeError, match="too long"):
+        responder.read_message(message)
+
+
+def test_randomness_that_fails_ends_the_handshake() -> None:
+    def fail(_: int) -> bytes:
+        raise OSError
+
+    initiator, responder = pair("classical")
+    responder._random_bytes = fail
+    responder.read_message(initiator.write_message())
+    with pytest.raises(OSError, match=""):
+        responder.write_message()
+    with pytest.raises(LocalProtocolError, match="ended"):
+        responder.write_message()
+
+
+def test_a_kem_that_refuses_a_ciphertext_ends_the_handshake() -> None:
+    class Strict(MLKEM768):
+        def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
+            raise ValueError
+
+    initiator, responder = pair("hybrid")
+    initiator._kem = Strict()
+    responder.read_message(initiator.write_message())
+    with pytest.raises(HandshakeError, match="KEM ciphertext"):
+        initiator.read_message(responder.write_message())
+
+
+def test_mlkem_opens_with_its_own_private_keys_only() -> None:
+    kem = mlkem768()
+    private, public_key = kem.generate()
+    secret, ciphertext = kem.encapsulate(public_key)
+    assert kem.decapsulate(private, ciphertext) == secret
+    assert kem.decapsulate(private, bytes(kem.ciphertext_bytes)) != secret
+    with pytest.raises(LocalProtocolError):
+        kem.decapsulate(bytes(64), ciphertext)
+    with pytest.raises(ValueError, match="ciphertext"):
+        kem.decapsulate(private, ciphertext[:-1])
 
 
 def test_says_nothing_secret() -> None:

@@ -102,12 +102,8 @@ class SymmetricState:
 
     def __init__(self, primitives: "Primitives", name: bytes, prologue: bytes) -> None:
         self._primitives = primitives
-        #: h, 32 bytes.
-        self.hash = (
-            primitives.sha256(name)
-            if len(name) > HASH_BYTES
-            else name + bytes(HASH_BYTES - len(name))
-        )
+        #: h, 32 bytes. Noise hashes a name of more than 32 bytes, and every name here is.
+        self.hash = primitives.sha256(name)
         self._chaining_key = erasable(self.hash)
         self._cipher = CipherState(primitives, b"")
         self.mix_hash(prologue)
