@@ -1,4 +1,4 @@
-"""Stream metadata: what a stream is, bound into every one of its keys (docs/protocol.md section 2.1)."""
+"""Stream metadata: what a stream is, bound into all of its keys (docs/protocol.md section 2.1)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,11 +16,9 @@ def _check_text(name: str, value: object, longest: int) -> None:
         raise LocalProtocolError(f"metadata {name} must be text, not {type(value).__name__}")
     if not 1 <= len(value.encode("utf-8", "replace")) <= longest:
         raise LocalProtocolError(f"metadata {name} must be 1 to {longest} bytes of UTF-8")
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
-        raise LocalProtocolError(f"metadata {name} must not hold control characters")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StreamMetadata:
     """What a stream is. Integrity protected: a change of any part changes every key.
 
@@ -29,7 +27,7 @@ class StreamMetadata:
         type: what flows, for example "temperature" or "image/jpeg"; 1..64 bytes.
         qos: class of service, 0..255 or 1..64 bytes of text; None leaves it out.
         unit: SenML unit (RFC 8428), for example "Cel"; 1..32 bytes; None leaves it out.
-        extra: free keys of the application; values that CBOR carries.
+        extra: free keys of the application; values that CBOR carries, at most 8 deep.
     Raises:
         LocalProtocolError: a value is out of its range, or the whole is over 1024 bytes encoded.
     """
@@ -38,12 +36,16 @@ class StreamMetadata:
     type: str
     qos: int | str | None = None
     unit: str | None = None
-    extra: Mapping[str, cbor.Value] = field(default_factory=dict)
+    extra: Mapping[str, cbor.Value] = field(default_factory=dict[str, cbor.Value])
+    # Made once: a list within extra may change later, but what the keys are bound to may not.
+    _encoding: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check every field, so that invalid metadata cannot exist."""
-        _check_text("id", self.id, 128)
-        _check_text("type", self.type, 64)
+        for name, value, longest in (("id", self.id, 128), ("type", self.type, 64)):
+            _check_text(name, value, longest)
+            if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
+                raise LocalProtocolError(f"metadata {name} must not hold control characters")
         if isinstance(self.qos, str):
             _check_text("qos", self.qos, 64)
         elif self.qos is not None and (type(self.qos) is not int or not 0 <= self.qos <= 255):
@@ -54,15 +56,26 @@ class StreamMetadata:
         for key in self.extra:
             if key in _NAMED:
                 raise LocalProtocolError(f"metadata extra must not hold the key {key!r}")
-        if len(self.encode()) > METADATA_MAX_BYTES:
+        encoding = self._encode()
+        if len(encoding) > METADATA_MAX_BYTES:
             raise LocalProtocolError(f"metadata is over {METADATA_MAX_BYTES} bytes encoded")
+        object.__setattr__(self, "_encoding", encoding)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by the encoding: 1, 1.0 and True are equal in Python, but not in a key."""
+        if not isinstance(other, StreamMetadata):
+            return NotImplemented
+        return self._encoding == other._encoding
 
     def __hash__(self) -> int:
         """Hash by the encoding, since extra is a dict."""
-        return hash(self.encode())
+        return hash(self._encoding)
 
     def encode(self) -> bytes:
         """Return the deterministic CBOR map, at most 1024 bytes."""
+        return self._encoding
+
+    def _encode(self) -> bytes:
         content: dict[str, cbor.Value] = dict(self.extra)
         content["id"] = self.id
         content["type"] = self.type
@@ -74,7 +87,7 @@ class StreamMetadata:
 
     def digest(self) -> bytes:
         """Return SHA-256 of the encoding, 32 bytes."""
-        return hashlib.sha256(self.encode()).digest()
+        return hashlib.sha256(self._encoding).digest()
 
     @classmethod
     def decode(cls, data: bytes) -> "StreamMetadata":

@@ -1,7 +1,7 @@
-"""Stream parameters: all that was negotiated, bound into every key (docs/protocol.md section 2.2)."""
+"""Stream parameters: all that was negotiated, bound into every key (protocol section 2.2)."""
 
 import enum
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from tickseal import cbor
 from tickseal.core import constants
@@ -149,7 +149,8 @@ class StreamParameters:
         """Return the parameters of an encoding.
 
         Raises:
-            RemoteProtocolError: not deterministic CBOR, a key missing or unknown, or a value out of its range.
+            RemoteProtocolError: not deterministic CBOR, a key missing or unknown, or a value out of
+                its range.
         """
         content = cbor.decode_map(data)
         if content.keys() != {row[0] for row in TABLE}:
@@ -158,6 +159,3 @@ class StreamParameters:
             return cls(**{name: content[key] for key, name, _, _ in TABLE})  # type: ignore[arg-type]
         except LocalProtocolError as error:
             raise RemoteProtocolError(f"parameters not accepted: {error}") from None
-
-
-assert {row[1] for row in TABLE} == {field.name for field in fields(StreamParameters)}

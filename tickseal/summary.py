@@ -1,4 +1,4 @@
-"""The sealed summary: what a source says it has sealed, so that loss can be told from withholding (section 5.3)."""
+"""The sealed summary: by it loss is told from withholding (docs/protocol.md section 5.3)."""
 
 from dataclasses import dataclass
 
@@ -44,21 +44,30 @@ class Summary:
     @classmethod
     def decode(cls, payload: bytes) -> "Summary":
         """Return the summary of a payload, or raise RemoteProtocolError."""
-        match cbor.decode_map(payload):
-            case {
-                "frames": [int(first), int(until)],
-                "ticks": [int(begin), int(end)],
-                "final": bool(final),
-                **rest,
-            } if not rest and bool not in map(type, (first, until, begin, end)):
-                try:
-                    return cls(
-                        first_frame=first,
-                        until_frame=until,
-                        from_tick=begin,
-                        until_tick=end,
-                        is_final=final,
-                    )
-                except LocalProtocolError as error:
-                    raise RemoteProtocolError(str(error)) from None
-        raise RemoteProtocolError("a summary has the keys frames, ticks and final")
+        content = cbor.decode_map(payload)
+        try:
+            frames, ticks, is_final = (content.pop(key) for key in ("frames", "ticks", "final"))
+        except KeyError:
+            raise RemoteProtocolError("a summary lacks frames, ticks or final") from None
+        if content or not isinstance(is_final, bool):
+            raise RemoteProtocolError("a summary with an unknown key, or final is not a bool")
+        first, until = _pair(frames)
+        begin, end = _pair(ticks)
+        try:
+            return cls(
+                first_frame=first,
+                until_frame=until,
+                from_tick=begin,
+                until_tick=end,
+                is_final=is_final,
+            )
+        except LocalProtocolError as error:
+            raise RemoteProtocolError(str(error)) from None
+
+
+def _pair(value: cbor.Value) -> tuple[int, int]:
+    match value:
+        case [int(low), int(high)] if not isinstance(low, bool) and not isinstance(high, bool):
+            return low, high
+        case _:
+            raise RemoteProtocolError("a span of a summary is a list of two integers")

@@ -1,4 +1,4 @@
-"""The specification as numbers: docs/protocol.md in constants. To change one is to make a new version."""
+"""The specification as numbers (docs/protocol.md): to change one is to make a new version."""
 
 # --- Specification: labels (sections 1 to 3) ---
 PREFIX = b"tickseal/1 "

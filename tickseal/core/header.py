@@ -12,7 +12,8 @@ class SegmentHeader:
         kind: KIND_FRAME or KIND_SUMMARY.
         profile: STANDARD or COMPACT.
         flags: FLAG_* or'ed.
-        generation, handle, tick, frame_number, segment_index: low bits, as many as the profile carries.
+        generation, handle, tick, frame_number: low bits, as many as the profile carries.
+        segment_index: whole.
     """
 
     __slots__ = (
@@ -24,6 +25,7 @@ class SegmentHeader:
         profile: int,
         kind: int,
         flags: int,
+        *,
         generation: int,
         handle: int,
         tick: int,
@@ -79,9 +81,23 @@ def unpack(segment: bytes) -> "SegmentHeader | None":
             ">BBBIBHIH", segment[:16]
         )
         return SegmentHeader(
-            constants.STANDARD, first & 1, flags, generation, handle, high << 16 | low, number, index
+            constants.STANDARD,
+            first & 1,
+            flags,
+            generation=generation,
+            handle=handle,
+            tick=high << 16 | low,
+            frame_number=number,
+            segment_index=index,
         )
     _, mixed, handle, tick, number, index = struct.unpack(">BBBHHB", segment[:8])
     return SegmentHeader(
-        constants.COMPACT, first & 1, mixed >> 4, mixed & 15, handle, tick, number, index
+        constants.COMPACT,
+        first & 1,
+        mixed >> 4,
+        generation=mixed & 15,
+        handle=handle,
+        tick=tick,
+        frame_number=number,
+        segment_index=index,
     )

@@ -9,10 +9,16 @@ if TYPE_CHECKING:
 
 
 def expand_info(label: bytes, context: bytes, size: int, prefix: bytes = constants.PREFIX) -> bytes:
-    """Return the info of Expand: u16 size || vec(prefix || label) || vec(context), parts under 64 bytes."""
+    """Return the info of Expand: u16 size || vec(prefix || label) || vec(context).
+
+    Raises:
+        LocalProtocolError: a part is of 64 bytes or more, or size is not 1..8160.
+    """
     name = prefix + label
     if len(name) > 63 or len(context) > 63:
         raise LocalProtocolError("a label or context of Expand must be under 64 bytes")
+    if not 1 <= size <= 255 * 32:
+        raise LocalProtocolError("Expand gives 1..8160 bytes, not %d" % size)
     return size.to_bytes(2, "big") + bytes((len(name),)) + name + bytes((len(context),)) + context
 
 
@@ -22,21 +28,24 @@ def expand(
     label: bytes,
     context: bytes,
     size: int,
+    *,
     prefix: bytes = constants.PREFIX,
 ) -> bytes:
     """Return Expand(secret, label, context, size): HKDF-Expand with a bound label.
 
     Args:
         secret: 32 bytes.
+        label: with the prefix under 64 bytes.
+        context: under 64 bytes.
         size: bytes wanted, 1..8160.
+        prefix: names the protocol; another one only to check against its vectors.
+    Raises:
+        LocalProtocolError: label, context or size is out of its range.
     Source: RFC 5869 section 2.3, RFC 9420 section 8.
     """
     mac = primitives.hmac(secret)
     info = expand_info(label, context, size, prefix)
-    block = mac(info + b"\x01")
-    if size <= 32:
-        return block[:size]
-    out = block
+    out = block = mac(info + b"\x01")
     count = 1
     while len(out) < size:
         count += 1
@@ -62,7 +71,7 @@ def root(primitives: "Primitives", prk: bytes, stream_context: bytes) -> bytes:
 
 
 def confirm(primitives: "Primitives", prk: bytes, stream_context: bytes) -> bytes:
-    """Return the 16 bytes by which the controller shows that it derived the same PRK and context."""
+    """Return the 16 bytes that show that the controller derived the same PRK and context."""
     return expand(primitives, prk, b"confirm", stream_context, constants.CONFIRM_BYTES)
 
 
@@ -75,7 +84,13 @@ def frame_key_message(tick: int, frame: int) -> bytes:
 
 
 def frame_key(primitives: "Primitives", epoch_secret: bytes, tick: int, frame: int) -> bytes:
-    """Return the frame key, 32 bytes; frame is EVERY_FRAME_OF_INTERVAL where renewed every interval."""
+    """Return the frame key, 32 bytes.
+
+    Args:
+        epoch_secret: 32 bytes, of the tick's epoch.
+        tick: 0..2^64-1.
+        frame: the frame number; EVERY_FRAME_OF_INTERVAL where the key is renewed every interval.
+    """
     return primitives.hmac(epoch_secret)(frame_key_message(tick, frame))
 
 

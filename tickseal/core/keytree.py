@@ -46,14 +46,15 @@ class Walker:
         self._prefix = prefix
         # The nearest node last, so that the next leaf is taken from the end.
         self._nodes = list(nodes)
-        self._nodes.reverse()
-        # Nodes on the way to the last leaf that secret() gave, so that its neighbours cost two HMACs, not depth.
+        # Nodes on the way to the last leaf that secret() gave: its neighbours then cost two HMACs.
         self._path: "list[Node]" = []
         #: The first epoch beyond what this walker ever covers.
-        self.end = (self._nodes[0][1] + 1) << self._nodes[0][0] if self._nodes else 0
-        for earlier, later in zip(self._nodes[1:], self._nodes):
-            if (earlier[1] + 1) << earlier[0] != later[1] << later[0]:
+        self.end = self._nodes[0][1] << self._nodes[0][0] if self._nodes else 0
+        for level, index, _ in self._nodes:
+            if index << level != self.end:
                 raise LocalProtocolError("the nodes of a grant must follow each other without gap")
+            self.end = (index + 1) << level
+        self._nodes.reverse()
 
     @classmethod
     def from_root(
@@ -83,9 +84,12 @@ class Walker:
             ExhaustedError: the epoch lies beyond the tree or grant.
             LocalProtocolError: the epoch was erased.
         """
-        self.puncture(epoch)
+        # First, so that an epoch which does not exist erases nothing.
         self._find(epoch)
-        self._split_last(epoch)
+        self.puncture(epoch)
+        # What lies on the path may reach the epoch itself, which is taken now.
+        self._path = []
+        self._split_last()
         return self._nodes.pop()[2]
 
     def puncture(self, epoch: int) -> None:
@@ -121,7 +125,7 @@ class Walker:
         return secret
 
     def cover(self, start: int, end: int) -> "list[Node]":
-        """Return the fewest nodes whose leaves are exactly the epochs [start, end), in order: a grant.
+        """Return a grant: the fewest nodes whose leaves are the epochs [start, end), in order.
 
         Raises:
             LocalProtocolError: the span is empty or not wholly held.
@@ -173,7 +177,7 @@ class Walker:
             )
         raise LocalProtocolError("epoch %d is erased" % epoch)
 
-    def _split_last(self, epoch: int) -> None:
+    def _split_last(self) -> None:
         """Split the nearest node down to the leaf of its first epoch."""
         nodes = self._nodes
         level, index, secret = nodes[-1]

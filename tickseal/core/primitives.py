@@ -1,8 +1,8 @@
 """The port: the cryptographic operations that the core needs, by name and size.
 
-`tickseal.primitives` implements it over `cryptography`, `firmware_mpy/device/primitives.py` over what a
-MicroPython board has. An implementation is any object (a module will do) with these functions. Nothing in the
-core imports an implementation: it is passed in.
+`tickseal.primitives` implements it over `cryptography`, `firmware_mpy/device/primitives.py` over
+what a MicroPython board has. An implementation is any object (a module will do) with these
+functions. Nothing in the core imports an implementation: it is passed in.
 """
 
 TYPE_CHECKING = False
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Primitives(Protocol):
-        """What the core asks of the machine's cryptography. All arguments are bytes-like, all results bytes."""
+        """What the core asks of the machine's cryptography: bytes-like in, bytes out."""
 
         def sha256(self, data: bytes) -> bytes:
             """Return the 32-byte SHA-256 of data."""
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
             ...
 
         def seal(self, suite: int, key: bytes, nonce: bytes, aad: bytes, payload: bytes) -> bytes:
-            """Return ciphertext || tag under a suite of core.constants; key of exactly the suite's size."""
+            """Return ciphertext || tag under a suite of core.constants, key of the suite's size."""
             ...
 
         def open(self, suite: int, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
-            """Return the payload, or raise ValueError if the tag does not verify or sealed is too short."""
+            """Return the payload, or raise ValueError if the tag does not verify or is cut off."""
             ...
 
         def x25519_public(self, private: bytes) -> bytes:

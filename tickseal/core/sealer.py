@@ -1,4 +1,4 @@
-"""The reference sealer: turns a payload into segments, plainly. The microcontroller runs this one."""
+"""The reference sealer: a payload to segments, plainly. The microcontroller runs this one."""
 
 from tickseal.core import constants, keyschedule
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
@@ -20,9 +20,9 @@ class Sealer:
     """
 
     __slots__ = (
-        "_context", "_epoch", "_epoch_bits", "_epoch_secret", "_generation", "_handle", "_hash_length",
-        "_primitives", "_profile", "_renew_every_frame", "_frame_bytes", "_segment_bytes", "_suite",
-        "_tick", "_walker", "_depth", "frame_number",
+        "_context", "_depth", "_epoch", "_epoch_bits", "_epoch_secret", "_frame_bytes",
+        "_generation", "_handle", "_hash_length", "_primitives", "_profile", "_renew_every_frame",
+        "_segment_bytes", "_suite", "_tick", "_walker", "frame_number",
     )  # fmt: skip
 
     def __init__(
@@ -61,27 +61,27 @@ class Sealer:
             payload: 0..frame_bytes bytes.
             tick: not below that of the frame before.
             flags: FLAG_BACKFILL and FLAG_HOLDOVER as they apply.
+            kind: KIND_FRAME or KIND_SUMMARY.
         Raises:
             LocalProtocolError: tick goes back, or the payload is too large.
             ExhaustedError: the generation has no such tick or no further frame number.
         """
-        if tick < self._tick or tick < 0:
-            raise LocalProtocolError("tick %d is before tick %d of the frame before" % (tick, self._tick))
         if len(payload) > self._frame_bytes:
             raise LocalProtocolError(
-                "a frame of %d bytes is larger than frame_bytes = %d" % (len(payload), self._frame_bytes)
+                "a frame of %d bytes is larger than frame_bytes = %d"
+                % (len(payload), self._frame_bytes)
+            )
+        if tick < self._tick or tick < 0:
+            raise LocalProtocolError(
+                "tick %d is before tick %d of the frame before" % (tick, self._tick)
             )
         number = self.frame_number
-        if number >= constants.EVERY_FRAME_OF_INTERVAL:
-            raise ExhaustedError("frame numbers are used up; open the next generation")
-        if self._depth:
-            epoch = tick >> self._epoch_bits
-            if epoch != self._epoch:
-                self._epoch_secret = self._walker.take(epoch)
-                self._epoch = epoch
-        elif self._epoch < 0:
-            self._epoch_secret = self._walker.take(0)
-            self._epoch = 0
+        if tick >> 64 or number >= constants.EVERY_FRAME_OF_INTERVAL:
+            raise ExhaustedError("ticks or frame numbers are used up; open the next generation")
+        epoch = tick >> self._epoch_bits if self._depth else 0
+        if epoch != self._epoch:
+            self._epoch_secret = self._walker.take(epoch)
+            self._epoch = epoch
         # Numbers move before anything is sealed: a failure below loses one, and never repeats one.
         self.frame_number = number + 1
         self._tick = tick
@@ -97,7 +97,7 @@ class Sealer:
         aead_key = key[: constants.SUITE_KEY_BYTES[self._suite]]
         size = self._segment_bytes
         last = max(0, (len(payload) - 1) // size)
-        segments = []
+        segments: "list[bytes]" = []
         for index in range(last + 1):
             marks = flags & (constants.FLAG_BACKFILL | constants.FLAG_HOLDOVER)
             if index == 0:
@@ -105,7 +105,14 @@ class Sealer:
             if index == last:
                 marks |= constants.FLAG_LAST
             header = SegmentHeader(
-                self._profile, kind, marks, self._generation, self._handle, tick, number, index
+                self._profile,
+                kind,
+                marks,
+                generation=self._generation,
+                handle=self._handle,
+                tick=tick,
+                frame_number=number,
+                segment_index=index,
             ).pack()
             segments.append(
                 header

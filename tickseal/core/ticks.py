@@ -1,4 +1,4 @@
-"""Integer arithmetic of time: instants to ticks, and numbers rebuilt from their low bits (section 4)."""
+"""Integer arithmetic of time: instants to ticks, numbers from their low bits (section 4)."""
 
 from tickseal.core.errors import ClockError
 
@@ -17,7 +17,8 @@ def tick_at(tai_ns: int, t0_ns: int, interval_ns: int) -> int:
     if tai_ns < t0_ns:
         raise ClockError(
             "the clock is %d ns before the stream's t0: it is not set, or the stream was opened by "
-            "a clock that is ahead; let it synchronise, then open the stream again" % (t0_ns - tai_ns)
+            "a clock that is ahead; let it synchronise, then open the stream again"
+            % (t0_ns - tai_ns)
         )
     return (tai_ns - t0_ns) // interval_ns
 
@@ -30,16 +31,18 @@ def tick_start(tick: int, t0_ns: int, interval_ns: int) -> int:
 def tick_window(
     earliest_ns: int,
     latest_ns: int,
+    *,
     t0_ns: int,
     interval_ns: int,
     past_ns: int,
     skew_ns: int,
     bits: int,
 ) -> "tuple[int, int]":
-    """Return (lower, upper), the ticks that a sink accepts now; lower > upper where it accepts none.
+    """Return (lower, upper), the ticks that a sink accepts now; (0, -1) where it accepts none.
 
     Args:
         earliest_ns, latest_ns: the sink's clock reading, nanoseconds TAI.
+        t0_ns, interval_ns: as in tick_at.
         past_ns, skew_ns: how late and how early a segment may be, nanoseconds.
         bits: low bits of the tick in the header; a wider window is narrowed about its middle.
     Source: docs/protocol.md section 4.
@@ -51,8 +54,7 @@ def tick_window(
     if upper - lower >= (1 << bits) - 1:
         middle = (lower + upper) // 2
         half = (1 << (bits - 1)) - 1
-        lower = max(lower, middle - half)
-        upper = min(upper, middle + half)
+        lower, upper = middle - half, middle + half
     return (lower, upper)
 
 
@@ -62,10 +64,10 @@ def rebuild(low: int, base: int, bits: int) -> int:
 
 
 def rebuild_tick(low: int, lower: int, upper: int, bits: int) -> int:
-    """Return the tick nearest to the middle of [lower, upper] that has these low bits; may be negative."""
+    """Return the one tick about the middle of [lower, upper] with these low bits; may be < 0."""
     return rebuild(low, (lower + upper) // 2 - (1 << (bits - 1)), bits)
 
 
 def rebuild_frame_number(low: int, highest: int, bits: int) -> int:
-    """Return the frame number nearest to the next after highest (-1: none yet) that has these low bits."""
+    """Return the one frame number about highest + 1 (-1: none yet) with these low bits."""
     return rebuild(low, max(0, highest + 1 - (1 << (bits - 1))), bits)
