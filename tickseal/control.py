@@ -143,9 +143,8 @@ U32 = Annotated[int, _unsigned(_U32)]
 U64 = Annotated[int, _unsigned(_U64)]
 Handle = Annotated[int, _unsigned(_U32, 1)]
 Flag = Annotated[bool, _Rule("a bool", lambda value: type(value) is bool)]
-Word = Annotated[str, _text(1, 64)]
-OptionalWord = Annotated[str, _text(0, 64)]
-Detail = Annotated[str, _text(0, 512)]
+Name = Annotated[str, _text(1, 64)]
+Text = Annotated[str, _text(0, 200)]
 StreamId = Annotated[str, _text(1, 128)]
 Salt = Annotated[bytes, _bytes(constants.SALT_BYTES, constants.SALT_BYTES)]
 Confirm = Annotated[bytes, _bytes(constants.CONFIRM_BYTES, constants.CONFIRM_BYTES)]
@@ -208,8 +207,8 @@ class Hello(Message):
     """The device's first transport message; the session counts from here."""
 
     role: Annotated[Role, _one_of(Role)]
-    name: Word
-    software: Word
+    name: Name
+    software: Name
     suites: Suites
     tai: Range
     discipline: Discipline
@@ -219,7 +218,7 @@ class Hello(Message):
 class Welcome(Message):
     """The controller's answer to hello; udp is a port, or 0."""
 
-    name: Word
+    name: Text
     tai: Range
     udp: U16
 
@@ -228,7 +227,7 @@ class Welcome(Message):
 class Enrolled(Message):
     """Right after welcome, in an enrolment session only: the device's name."""
 
-    device: Word
+    device: Text
 
 
 @_message("stored")
@@ -258,8 +257,8 @@ class Pong(Message):
 class Alarm(Message):
     """Something that people should know."""
 
-    reason: Word
-    detail: Detail
+    reason: Text
+    detail: Text
 
 
 @_message("revoked")
@@ -271,7 +270,7 @@ class Revoked(Message):
 class Bye(Message):
     """An orderly end."""
 
-    reason: Word
+    reason: Text
 
 
 @_message("open")
@@ -302,8 +301,8 @@ class Refused(Message):
     """The stream is not opened."""
 
     stream: StreamId
-    reason: Word
-    detail: Detail
+    reason: Text
+    detail: Text
 
 
 @_message("close")
@@ -327,7 +326,7 @@ class Resync(Message):
 
     handle: Handle
     generation: U64
-    reason: Word
+    reason: Text
 
 
 @_message("rekey")
@@ -351,7 +350,7 @@ class Offered(Message):
     handle: U32
     generation: U64
     accepted: Flag
-    reason: OptionalWord
+    reason: Text
 
 
 @_message("backfill")

@@ -104,28 +104,25 @@ class RecordReader:
         raise RemoteProtocolError(self._fault)
 
 
-def pack_segments(segments: Iterable[bytes]) -> bytes:
-    """Return the body of one data record: u16 length || segment, each.
-
-    Raises:
-        LocalProtocolError: there is none, one is empty, or together they are over 65534 bytes.
-    """
-    bodies = list(_bodies(segments))
-    if len(bodies) != 1:
-        raise LocalProtocolError(
-            f"a data record takes 1..{BODY_MAX_BYTES[RecordType.DATA]} bytes of segments; "
-            "encode_segments makes as many records as it needs"
-        )
-    return bodies[0]
-
-
-def encode_segments(segments: Iterable[bytes]) -> bytes:
-    """Return the segments as data records, in order, as few as hold them; nothing for none.
+def pack_segments(segments: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bodies of data records that carry the segments in order, as few as hold them.
 
     Raises:
         LocalProtocolError: a segment is empty or over 65532 bytes.
     """
-    return b"".join(encode_record(RecordType.DATA, body) for body in _bodies(segments))
+    most = BODY_MAX_BYTES[RecordType.DATA]
+    parts: list[bytes] = []
+    size = 0
+    for segment in segments:
+        if not 0 < len(segment) <= most - _LENGTH:
+            raise LocalProtocolError(f"a segment is 1..{most - _LENGTH} bytes, not {len(segment)}")
+        if size + _LENGTH + len(segment) > most:
+            yield b"".join(parts)
+            parts, size = [], 0
+        parts += (len(segment).to_bytes(_LENGTH, "big"), segment)
+        size += _LENGTH + len(segment)
+    if parts:
+        yield b"".join(parts)
 
 
 def unpack_segments(body: bytes) -> list[memoryview]:
@@ -147,19 +144,3 @@ def unpack_segments(body: bytes) -> list[memoryview]:
     if not segments:
         raise RemoteProtocolError("a data record without a segment")
     return segments
-
-
-def _bodies(segments: Iterable[bytes]) -> Iterator[bytes]:
-    most = BODY_MAX_BYTES[RecordType.DATA]
-    parts: list[bytes] = []
-    size = 0
-    for segment in segments:
-        if not 0 < len(segment) <= most - _LENGTH:
-            raise LocalProtocolError(f"a segment is 1..{most - _LENGTH} bytes, not {len(segment)}")
-        if size + _LENGTH + len(segment) > most:
-            yield b"".join(parts)
-            parts, size = [], 0
-        parts += (len(segment).to_bytes(_LENGTH, "big"), segment)
-        size += _LENGTH + len(segment)
-    if parts:
-        yield b"".join(parts)
