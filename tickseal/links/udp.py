@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from tickseal.core.errors import LinkError
 from tickseal.links.base import Address
+from tickseal.links.sockets import bind, resolve
 
 # linux/udp.h and asm-generic/socket.h; Python does not name them.
 _UDP_SEGMENT = 103
@@ -89,7 +90,7 @@ class UDPLink:
             LinkError: the name does not resolve, or there is no way to the address.
         """
         failure: OSError | None = None
-        for family, address in await _resolve(host, port):
+        for family, address in await resolve(host, port, socket.SOCK_DGRAM):
             sock = socket.socket(family, socket.SOCK_DGRAM)
             try:
                 sock.connect(address)
@@ -116,26 +117,7 @@ class UDPLink:
         Raises:
             LinkError: the address is not here, or the port is taken.
         """
-        failure: OSError | None = None
-        for family, address in await _resolve(host, port):
-            try:
-                sock = socket.socket(family, socket.SOCK_DGRAM)
-            except OSError as error:  # a kernel without IPv6
-                failure = error
-                continue
-            try:
-                if family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host is not None)
-                sock.bind(address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            else:
-                return cls(sock, queue=queue, batch=batch)
-        raise LinkError(
-            f"cannot receive on UDP {host or 'any address'} port {port}: {failure}; choose another "
-            "address or port, or stop what uses it"
-        )
+        return cls(await bind(host, port, socket.SOCK_DGRAM), queue=queue, batch=batch)
 
     @property
     def address(self) -> Address:
@@ -300,17 +282,3 @@ def _widen(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
     except OSError:  # without CAP_NET_ADMIN
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-
-
-async def _resolve(
-    host: str | None, port: int
-) -> list[tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]]:
-    if host is None:
-        return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]  # noqa: S104
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise LinkError(
-            f"cannot find the address of {host}: {error}; check the name and DNS"
-        ) from None
-    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
