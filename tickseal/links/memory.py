@@ -123,14 +123,13 @@ class MemoryNetwork:
         for _ in range(copies):
             self._at(self.now_ns + self._travel_ns(), deliver)
 
-    def carry_bytes(self, not_before_ns: int, deliver: Callable[[], None]) -> int:
-        """Deliver bytes of a connection; return when, ns, or not_before_ns while partitioned."""
+    def carry_bytes(self, link: "MemoryStreamLink", deliver: Callable[[], None]) -> None:
+        """Deliver bytes that a link sends, in order and without loss."""
         if self._is_partitioned:
-            self._held.append(lambda: self._at(self.now_ns + self._travel_ns(), deliver))
-            return not_before_ns
-        at = max(not_before_ns, self.now_ns + self._travel_ns())
-        self._at(at, deliver)
-        return at
+            self._held.append(lambda: self.carry_bytes(link, deliver))
+            return
+        link.last_due_ns = max(link.last_due_ns, self.now_ns + self._travel_ns())
+        self._at(link.last_due_ns, deliver)
 
     def _travel_ns(self) -> int:
         jitter = self.quality.jitter_ns
@@ -170,7 +169,7 @@ class MemorySegmentLink:
             self.inject(segment)
 
     def inject(self, segment: bytes, address: Address | None = None) -> None:
-        """Send one datagram without awaiting, under another origin if an attacker is to be played."""
+        """Send one datagram without awaiting; under another origin, to play an attacker."""
         datagram = (bytes(segment), address or self.address)
         self._network.carry_datagram(lambda: self.other.accept(datagram))
 
@@ -208,19 +207,20 @@ class MemoryStreamLink:
 
     Attributes:
         is_closed: this end was closed or broken.
+        last_due_ns: when the last bytes that were sent arrive, virtual ns: later ones not before.
     """
 
     other: "MemoryStreamLink"
 
     def __init__(self, network: MemoryNetwork, address: Address) -> None:
         self.is_closed = False
+        self.last_due_ns = 0
         self._network = network
         self._address = address
         self._arrived_bytes = bytearray()
         self._arrived = asyncio.Event()
         self._has_ended = False
         self._is_broken = False
-        self._last_ns = 0
         self._under_way = 0
         self._drained = asyncio.Event()
 
@@ -260,7 +260,7 @@ class MemoryStreamLink:
             raise LinkError("the connection is closed; connect again")
         content = bytes(data)
         self._under_way += len(content)
-        self._last_ns = self._network.carry_bytes(self._last_ns, lambda: self.other.accept(content))
+        self._network.carry_bytes(self, lambda: self.other.accept(content))
 
     async def drain(self) -> None:
         """Wait until the link is writable."""
@@ -273,14 +273,13 @@ class MemoryStreamLink:
     async def close(self) -> None:
         """Close this end; what was written still arrives, then the end."""
         if not self.is_closed:
-            self._network.carry_bytes(self._last_ns, self.other.end)
+            self._network.carry_bytes(self, self.other.end)
             self._close()
 
     def abort(self) -> None:
         """Break the connection at both ends at once."""
-        for link in (self, self.other):
-            link._is_broken = True
-            link._close()
+        self.fail()
+        self.other.fail()
 
     def accept(self, data: bytes) -> None:
         """Take bytes from the network."""
@@ -297,6 +296,11 @@ class MemoryStreamLink:
         """Learn that the other end has read bytes."""
         self._under_way -= count
         self._drained.set()
+
+    def fail(self) -> None:
+        """Learn that the connection broke."""
+        self._is_broken = True
+        self._close()
 
     def _close(self) -> None:
         self.is_closed = True

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import socket
+import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -139,8 +140,8 @@ class TCPLink:
             self.abort()
 
     def abort(self) -> None:
-        """Close at once."""
-        self._writer.transport.abort()
+        """Close at once, so that the peer sees a break, not an end."""
+        _reset(self._writer)
 
     def _broken(self, error: OSError) -> LinkError:
         reason = error.strerror or "connection lost"
@@ -232,7 +233,7 @@ class TCPServer:
         place = site(peer)
         if len(self._tasks) >= self._most or self._sites[place] >= self._most_per_site:
             self.counters.refused += 1
-            writer.transport.abort()
+            _reset(writer)
             return
         self.counters.accepted += 1
         self._sites[place] += 1
@@ -254,6 +255,15 @@ class TCPServer:
             self._sites[place] -= 1
             if not self._sites[place]:
                 del self._sites[place]
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    # With a linger of 0 s the kernel sends RST and keeps nothing of the connection.
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+    writer.transport.abort()
 
 
 def _named(address: Address) -> str:
