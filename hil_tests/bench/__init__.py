@@ -1,0 +1,1 @@
+"""The bench: what a device under test is wired to."""

@@ -1,0 +1,139 @@
+"""Starts the guest, cuts its power, pulls its network cable, and starts it again.
+
+The disk is a qcow2 file over the image, in QEMU's cache mode "writeback": what the guest has not
+flushed may be in the guest's memory or in QEMU's, and is lost with them. A power cut is SIGKILL.
+"""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+from hil_tests.bench.virtual_pi import host
+from hil_tests.bench.virtual_pi.agent import GuestAgent, GuestError
+from hil_tests.bench.virtual_pi.image import Image
+
+BOOT_TIMEOUT_SECONDS = 120  # some ten seconds on an idle machine
+#: Where the guest finds whatever listens on the host's 127.0.0.1.
+HOST_ADDRESS = "10.0.2.2"
+
+
+class Machine:
+    """One guest with its own disk; the disk outlives power cuts, and ends with close()."""
+
+    def __init__(self, image: Image, *, memory_mb: int = 768, accelerator: str = "tcg") -> None:
+        self._image = image
+        self._memory_mb = memory_mb
+        self._accelerator = accelerator
+        self._process: subprocess.Popen[bytes] | None = None
+        # Short, because the path of a UNIX socket may have 107 characters at most.
+        self.folder = Path(tempfile.mkdtemp(prefix="virtual-pi-"))
+        self.agent = GuestAgent(self.folder / "agent", lambda: self.is_running)
+        _check(
+            *("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw"),
+            *("-b", str(image.disk), str(self.folder / "disk")),
+        )
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Cut the power and forget the disk."""
+        self.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the guest has power."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def console(self) -> str:
+        """What the guest's kernel printed since the last start."""
+        return (self.folder / "console").read_text(errors="replace")
+
+    def start(self, *, timeout_s: float = BOOT_TIMEOUT_SECONDS) -> None:
+        """Switch on and wait until the guest answers.
+
+        Raises:
+            GuestError: it did not come up; the message has the end of its console.
+        """
+        for name in ("agent", "monitor"):
+            (self.folder / name).unlink(missing_ok=True)
+        # setpriv: the guest must not outlive the tests, however they end.
+        command = ["setpriv", "--pdeathsig", "KILL", *self._command()]
+        with (self.folder / "qemu.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+            )
+        try:
+            self.agent.connect(timeout_s)
+        except GuestError as error:
+            self.cut_power()
+            said = (self.folder / "qemu.log").read_text(errors="replace") + self.console[-2000:]
+            raise GuestError(f"{error}\n{said}") from error
+
+    def cut_power(self) -> None:
+        """Stop at once, in the middle of whatever is being done."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        self.agent.close()
+
+    def close(self) -> None:
+        """Cut the power and remove the disk."""
+        self.cut_power()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def set_cable(self, *, plugged: bool) -> None:
+        """Pull the network cable out of the guest's card, or put it in."""
+        self._monitor("set_link", name="network", up=plugged)
+
+    def _command(self) -> list[str]:
+        program = host.find("qemu-system-x86_64")
+        if program is None:
+            raise RuntimeError(host.what_is_missing())
+        return [
+            *(program, "-accel", self._accelerator, "-machine", "q35", "-cpu", "max"),
+            *("-m", str(self._memory_mb), "-smp", "1", "-nodefaults", "-no-user-config"),
+            *("-display", "none", "-no-reboot", "-rtc", "base=utc,clock=host"),
+            *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
+            *("-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 edd=off"),
+            *("-serial", "file:console"),
+            *("-drive", "file=disk,format=qcow2,if=virtio,cache=writeback"),
+            *("-netdev", "user,id=network", "-device", "virtio-net-pci,netdev=network,romfile="),
+            *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
+            *("-chardev", "socket,id=agent,path=agent,server=on,wait=off"),
+            *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+            *("-qmp", "unix:monitor,server=on,wait=off"),
+        ]
+
+    def _monitor(self, execute: str, **arguments: Any) -> Any:
+        """Ask QEMU itself. Source: QEMU's "QMP Reference Manual"."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as channel:
+            channel.settimeout(10)
+            channel.connect(str(self.folder / "monitor"))
+            lines = channel.makefile("r")
+            lines.readline()  # QEMU's greeting
+            answer: dict[str, Any] = {}
+            for request in (
+                {"execute": "qmp_capabilities"},
+                {"execute": execute, "arguments": arguments},
+            ):
+                channel.sendall(json.dumps(request).encode() + b"\n")
+                answer = json.loads(lines.readline())
+                while "event" in answer:
+                    answer = json.loads(lines.readline())
+                if "error" in answer:
+                    raise GuestError(f"QEMU refused {request}: {answer['error']['desc']}")
+            return answer["return"]
+
+
+def _check(program: str, *arguments: str) -> None:
+    subprocess.run([host.find(program) or program, *arguments], check=True)
