@@ -1,1 +1,1 @@
-"""The Data Source application: reads sensors and cameras, seals every frame, streams to a gateway."""
+"""The Data Source application: reads sensors and cameras, seals and streams every frame."""

@@ -1,10 +1,7 @@
 """Host telemetry is this machine's real state; what it does not have is marked."""
 
-from pathlib import Path
-
 import psutil
 from pytest_mock import MockerFixture
-
 from tickseal_edge.sensors.host import HostSensor
 
 
@@ -33,6 +30,6 @@ def test_network_rates_are_bytes_a_second_between_two_readings(mocker: MockerFix
 
 def test_what_the_machine_does_not_have_is_none(mocker: MockerFixture) -> None:
     mocker.patch("tickseal_edge.sensors.host.psutil.sensors_temperatures", return_value={})
-    values = _by_name(HostSensor(lambda: 0, disk=Path("/no/such/place")))
+    values = _by_name(HostSensor(lambda: 0, disk="/no/such/place"))
     assert values["cpu/temperature"] is None
     assert values["disk/used"] is None

@@ -3,7 +3,6 @@
 import io
 
 from PIL import Image
-
 from tickseal_edge.camera.pattern import PatternCamera
 
 

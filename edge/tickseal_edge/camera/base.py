@@ -12,7 +12,7 @@ class Camera(Protocol):
         """Return the next picture; may block until there is one. Called in a thread of its own.
 
         Args:
-            time_ns: now, ns since 1970 UTC; a camera that stamps its pictures itself may know better.
+            time_ns: now, ns since 1970 UTC; a camera that stamps pictures knows better.
         Raises:
             TicksealError: the camera is gone; it is opened again later.
         """

@@ -12,8 +12,8 @@ class Sensor(Protocol):
     def read(self, time_ns: int) -> Sequence[Sample]:
         """Return what is measured now.
 
-        A value that cannot be had is given as None: it is marked, never invented. May block for as long as
-        the device needs; it is called in a thread of its own.
+        A value that cannot be had is given as None: it is marked, never invented. May block for as
+        long as the device needs; it is called in a thread of its own.
 
         Args:
             time_ns: now, ns since 1970 UTC, for the samples' time.

@@ -1,7 +1,6 @@
-"""Host telemetry: the sensor that every Linux machine has (CPU, temperature, memory, disk, network)."""
+"""Host telemetry, which every Linux machine has: CPU, temperature, memory, disk, network."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import psutil
 
@@ -19,15 +18,15 @@ class HostSensor:
         monotonic_ns: for rates; the time between two readings.
     """
 
-    def __init__(self, monotonic_ns: Callable[[], int], disk: Path = Path("/")) -> None:
+    def __init__(self, monotonic_ns: Callable[[], int], disk: str = "/") -> None:
         self._monotonic_ns = monotonic_ns
-        self._disk = str(disk)
+        self._disk = disk
         self._network: tuple[int, int, int] | None = None
         # The first call gives 0 always: it only starts the count.
         psutil.cpu_percent(interval=None)
 
     def read(self, time_ns: int) -> Sequence[Sample]:
-        """Return load, temperature, memory, disk and network; what the machine does not have is None."""
+        """Return load, temperature, memory, disk and network; None for what there is not."""
         memory = psutil.virtual_memory()
         received, sent = self._network_rates()
         rows: tuple[tuple[str, Measured | None, str], ...] = (
@@ -63,7 +62,7 @@ class HostSensor:
 
 
 def cpu_temperature() -> float | None:
-    """Return the processor's temperature in degrees Celsius, or None where the machine tells none."""
+    """Return the processor's temperature in degrees Celsius; None where it is not told."""
     read = getattr(psutil, "sensors_temperatures", None)
     found = read() if read else {}
     for name in _CPU_TEMPERATURES:

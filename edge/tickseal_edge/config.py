@@ -1,0 +1,137 @@
+"""The edge's configuration: one TOML file; everything has a default but what is to be streamed."""
+
+import socket
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tickseal.clock import ClockAction
+from tickseal.configuration import Between, Duration, Length, Size, parse_toml
+from tickseal.core.errors import ConfigError
+from tickseal.parameters import DEFAULT_INTERVAL_NS, Renewal
+
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """What every stream has.
+
+    Args:
+        id: unique name; by default DEVICE/KIND.
+        rate_hz: frames a second.
+        renewal: a key for each frame, or one for each interval.
+        interval_ns: length of a tick.
+        link: how segments travel: datagrams, or the control connection where UDP does not pass.
+        qos: class of service, 0..255, for the application.
+        keep: spool frames while the gateway is away.
+    """
+
+    id: Annotated[str, Length(0, 128)] = ""
+    rate_hz: Annotated[float, Between(0.001, 1000)] = 10.0
+    renewal: Renewal = Renewal.EVERY_FRAME
+    interval_ns: Annotated[int, Duration("1ms", "1h")] = DEFAULT_INTERVAL_NS
+    link: Literal["udp", "tcp"] = "udp"
+    qos: Annotated[int, Between(0, 255)] | None = None
+    keep: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStream(StreamConfig):
+    """Host telemetry: CPU, temperature, memory, disk, network."""
+
+    kind: Literal["host"] = "host"
+    disk: str = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternStream(StreamConfig):
+    """A moving test pattern, as JPEG."""
+
+    kind: Literal["pattern"] = "pattern"
+    rate_hz: Annotated[float, Between(0.001, 1000)] = 15.0
+    width: Annotated[int, Between(16, 4096)] = 640
+    height: Annotated[int, Between(16, 4096)] = 480
+    quality: Annotated[int, Between(1, 95)] = 75
+    keep: bool = False
+
+
+AnyStream = HostStream | PatternStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockConfig:
+    """What to do while the clock cannot be trusted.
+
+    Args:
+        action: flag the frames, hold them back, or stop.
+        widest_ns: the widest uncertainty (half width) that counts as trusted.
+    """
+
+    action: ClockAction = ClockAction.FLAG
+    widest_ns: Annotated[int, Duration("1us", "1h")] = _SECOND // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolConfig:
+    """How much is kept while the gateway is away.
+
+    Args:
+        most_bytes: beyond this the oldest frames are dropped, and counted.
+    """
+
+    most_bytes: Annotated[int, Size("64KiB", "64GiB")] = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeConfig:
+    """The whole file.
+
+    Args:
+        name: what the device calls itself; by default the machine's host name.
+        state: directory of identity and state; by default ~/.local/state/tickseal-edge.
+        streams: what is streamed; by default the host's telemetry.
+    """
+
+    name: Annotated[str, Length(0, 64)] = ""
+    state: str = ""
+    clock: ClockConfig = field(default_factory=ClockConfig)
+    spool: SpoolConfig = field(default_factory=SpoolConfig)
+    streams: tuple[AnyStream, ...] = (HostStream(),)
+
+    def __post_init__(self) -> None:
+        """Fill in the defaults that depend on the machine, and check that ids differ."""
+        name = self.name or socket.gethostname()[:64] or "edge"
+        object.__setattr__(self, "name", name)
+        named = tuple(
+            stream if stream.id else replace(stream, id=f"{name}/{stream.kind}")
+            for stream in self.streams
+        )
+        object.__setattr__(self, "streams", named)
+        ids = [stream.id for stream in named]
+        for repeated in {one for one in ids if ids.count(one) > 1}:
+            raise ConfigError(f"two streams have the id {repeated!r}; give each an id of its own")
+
+    @property
+    def state_path(self) -> Path:
+        """Where identity and state are."""
+        if self.state:
+            return Path(self.state).expanduser()
+        return Path("~/.local/state/tickseal-edge").expanduser()
+
+
+def load_config(path: Path | None) -> EdgeConfig:
+    """Return the configuration of a file; the defaults where none is given.
+
+    Raises:
+        ConfigError: it cannot be read, or says something that is not allowed.
+    """
+    if path is None:
+        return EdgeConfig(streams=(HostStream(),))
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}:1: not UTF-8 text") from None
+    return parse_toml(text, EdgeConfig, where=str(path))
