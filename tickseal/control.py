@@ -1,4 +1,4 @@
-"""Control messages: one value for each of docs/protocol.md section 7, to and from deterministic CBOR.
+"""Control messages, to and from deterministic CBOR (docs/protocol.md section 7).
 
 The classes are the table: a field's name is its wire key, its annotation the rule for its value.
 """
@@ -6,15 +6,35 @@ The classes are the table: a field's name is its wire key, its annotation the ru
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_type_hints
+from typing import Annotated, NamedTuple, TypeVar, dataclass_transform, get_type_hints
 
 from tickseal import cbor
-from tickseal.clock import ClockDiscipline, ClockInterval
+from tickseal.clock import ClockInterval
 from tickseal.core import constants
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
-from tickseal.negotiation import Wish, is_suite_list
+from tickseal.rules import (
+    U16,
+    U32,
+    U64,
+    Blob,
+    Confirm,
+    Discipline,
+    EncodedMap,
+    Flag,
+    Handle,
+    Name,
+    Range,
+    Rule,
+    Salt,
+    StreamId,
+    Suites,
+    Text,
+    WishMap,
+    one_of,
+    rows_of,
+)
 
-#: Rows in one report; more take more messages. 256 rows of 41 bytes fit into a message.
+#: Rows in one report; more take more messages. 256 rows of 42 bytes fit into a message.
 REPORT_ROWS_MAX = 256
 _U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
 
@@ -43,130 +63,6 @@ class ReportRow(NamedTuple):
     refused: int
 
 
-# --- Rules ---
-
-
-def _same(value: Any) -> Any:  # noqa: ANN401 - what has no form of its own passes unchanged
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What a value may be, and its form on the wire. `load` passes on what it cannot take: `accepts` refuses it."""
-
-    says: str
-    accepts: Callable[[Any], bool]
-    load: Callable[[Any], Any] = _same
-    dump: Callable[[Any], Any] = _same
-
-
-def _is_unsigned(value: object, most: int = _U64) -> bool:
-    return type(value) is int and 0 <= value <= most
-
-
-def _unsigned(most: int, least: int = 0) -> _Rule:
-    return _Rule(f"{least}..{most}", lambda value: _is_unsigned(value, most) and value >= least)
-
-
-def _text(least: int, most: int) -> _Rule:
-    def accepts(value: object) -> bool:
-        if type(value) is not str or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
-            return False
-        # A lone surrogate makes three bytes here, and is refused by the encoder.
-        return least <= len(value.encode("utf-8", "surrogatepass")) <= most
-
-    return _Rule(f"text of {least}..{most} bytes without control characters", accepts)
-
-
-def _bytes(least: int, most: int) -> _Rule:
-    return _Rule(
-        f"{least}..{most} bytes",
-        lambda value: type(value) is bytes and least <= len(value) <= most,
-    )
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if type(value) is list else value
-
-
-def _range() -> _Rule:
-    def accepts(value: object) -> bool:
-        return (
-            isinstance(value, tuple)
-            and len(value) == 2  # noqa: PLR2004 - a pair
-            and all(_is_unsigned(end) for end in value)
-            and value[0] <= value[1]
-        )
-
-    return _Rule("two ascending integers of 64 bits", accepts, _tuple, list)
-
-
-def _one_of(kind: type[enum.Enum]) -> _Rule:
-    words: dict[object, enum.Enum] = {member.value: member for member in kind}
-    return _Rule(
-        f"one of {', '.join(str(word) for word in words)}",
-        lambda value: isinstance(value, kind),
-        lambda value: words.get(value, value) if isinstance(value, str) else value,
-        lambda value: value.value,
-    )
-
-
-def _rows() -> _Rule:
-    def is_row(value: object) -> bool:
-        return (
-            isinstance(value, ReportRow)
-            and _is_unsigned(value.handle, _U32)
-            and all(_is_unsigned(number) for number in value)
-        )
-
-    def load(value: object) -> object:
-        if type(value) is not list:
-            return value
-        width = len(ReportRow._fields)
-        return tuple(
-            ReportRow(*row) if isinstance(row, list) and len(row) == width else None
-            for row in value
-        )
-
-    return _Rule(
-        f"up to {REPORT_ROWS_MAX} rows of five integers",
-        lambda rows: (
-            isinstance(rows, tuple) and len(rows) <= REPORT_ROWS_MAX and all(map(is_row, rows))
-        ),
-        load,
-        lambda rows: [list(row) for row in rows],
-    )
-
-
-U16 = Annotated[int, _unsigned(0xFFFF)]
-U32 = Annotated[int, _unsigned(_U32)]
-U64 = Annotated[int, _unsigned(_U64)]
-Handle = Annotated[int, _unsigned(_U32, 1)]
-Flag = Annotated[bool, _Rule("a bool", lambda value: type(value) is bool)]
-Name = Annotated[str, _text(1, 64)]
-Text = Annotated[str, _text(0, 200)]
-StreamId = Annotated[str, _text(1, 128)]
-Salt = Annotated[bytes, _bytes(constants.SALT_BYTES, constants.SALT_BYTES)]
-Confirm = Annotated[bytes, _bytes(constants.CONFIRM_BYTES, constants.CONFIRM_BYTES)]
-EncodedMap = Annotated[bytes, _bytes(1, constants.METADATA_MAX_BYTES)]
-Blob = Annotated[bytes, _bytes(1, 8192)]
-Range = Annotated[tuple[int, int], _range()]
-Suites = Annotated[
-    tuple[int, ...],
-    _Rule(
-        "1..16 different numbers 1..255",
-        is_suite_list,
-        _tuple,
-        lambda suites: [int(suite) for suite in suites],
-    ),
-]
-Discipline = Annotated[ClockDiscipline, _one_of(ClockDiscipline)]
-Rows = Annotated[tuple[ReportRow, ...], _rows()]
-
-
-# --- Messages ---
-
-
 class Message:
     """A control message. Fields are checked on making: an invalid one cannot exist.
 
@@ -186,7 +82,7 @@ class Message:
 _M = TypeVar("_M", bound=Message)
 _BY_NAME: dict[str, type[Message]] = {}
 _NAMES: dict[type[Message], str] = {}
-_RULES: dict[type[Message], dict[str, _Rule]] = {}
+_RULES: dict[type[Message], dict[str, Rule]] = {}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -206,7 +102,7 @@ def _message(name: str) -> Callable[[type[_M]], type[_M]]:
 class Hello(Message):
     """The device's first transport message; the session counts from here."""
 
-    role: Annotated[Role, _one_of(Role)]
+    role: Annotated[Role, one_of(Role)]
     name: Name
     software: Name
     suites: Suites
@@ -278,10 +174,7 @@ class Open(Message):
     """The device wants a generation of a stream."""
 
     metadata: EncodedMap
-    wish: Annotated[
-        Wish,
-        _Rule("a wish", lambda value: isinstance(value, Wish), Wish.from_wire, Wish.to_wire),
-    ]
+    wish: WishMap
 
 
 @_message("opened")
@@ -317,7 +210,10 @@ class Close(Message):
 class Report(Message):
     """What the sink opened and refused."""
 
-    streams: Rows
+    streams: Annotated[
+        tuple[ReportRow, ...],
+        rows_of(ReportRow, (_U32, _U64, _U64, _U64, _U64), REPORT_ROWS_MAX),
+    ]
 
 
 @_message("resync")
@@ -410,8 +306,8 @@ def decode(data: bytes) -> Message | Unknown:
     """Return the message of a map.
 
     Raises:
-        RemoteProtocolError: too long, not deterministic CBOR, no map with `m`, a key missing or unknown, or a
-            value that breaks its rule.
+        RemoteProtocolError: too long, not deterministic CBOR, no map with `m`, a key missing or
+            unknown, or a value that breaks its rule.
     """
     if len(data) > constants.CONTROL_MAX_BYTES:
         raise RemoteProtocolError("a control message over 16384 bytes")

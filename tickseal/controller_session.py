@@ -1,4 +1,4 @@
-"""ControllerSession: one connection of a device at its gateway, without I/O; the application decides."""
+"""ControllerSession: one connection of a device at its gateway, without I/O."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -54,9 +54,9 @@ _TABLE: Table = {
 
 
 class ControllerSession(Session):
-    """One connection of a device; the device speaks first.
+    """One connection of a device, which speaks first. What to allow is the application's to decide.
 
-    What may change outside of this object: nothing before SessionStarted, since all before may be a replay.
+    Until SessionStarted all may be a replay: nothing outside of this object may change before.
 
     Args:
         private_key: the gateway's static key, 32 bytes.
@@ -82,7 +82,8 @@ class ControllerSession(Session):
         monotonic_ns: int,
     ) -> None:
         super().__init__(monotonic_ns)
-        # Made now so that a name that does not fit is reported here; its time is set when it is sent.
+        # Made now so that a name that does not fit is reported here; its time is set when it is
+        # sent.
         self._welcome = control.Welcome(name=name, tai=(0, 0), udp=udp_port)
         self._private_key = private_key
         self._responder: Responder | None = Responder(
@@ -104,10 +105,11 @@ class ControllerSession(Session):
 
         Args:
             psk: 32 bytes: the device PSK, or the invite's secret.
-            enrolling: the name that the device gets, 1..64 bytes, exactly where an invite id was given.
+            enrolling: the name that the device gets, 1..64 bytes, exactly where an invite id was
+                given.
         Raises:
-            LocalProtocolError: nothing to answer (the session may have ended meanwhile), or enrolling does not
-                fit the request.
+            LocalProtocolError: nothing to answer (the session may have ended meanwhile), or
+                enrolling does not fit the request.
         """
         responder, first = self._decided()
         if (enrolling is not None) != bool(first.invite_id):
@@ -145,14 +147,15 @@ class ControllerSession(Session):
     def grant_stream(
         self, stream_id: str, parameters: StreamParameters, *, handle: int, salt: bytes
     ) -> Generation:
-        """Answer OpenRequested; install the returned generation in the sink before the next data_to_send().
+        """Answer OpenRequested; install the generation in the sink before the next data_to_send().
 
         Args:
             parameters: from negotiation.clamp().
             handle: the stream's own for its life, from negotiation.pick_handle().
             salt: 32 random bytes, fresh.
         Raises:
-            LocalProtocolError: no such request (the session may have ended meanwhile), or a value out of range.
+            LocalProtocolError: no such request (the session may have ended meanwhile), or a value
+                out of range.
         """
         self._require(State.RUNNING)
         if stream_id not in self._opening:
@@ -194,7 +197,7 @@ class ControllerSession(Session):
     def answer_offer(
         self, handle: int, generation: int, *, accepted: bool, reason: str = ""
     ) -> None:
-        """Answer OfflineGenerationOffered; install the generation in the sink before, where accepted.
+        """Answer OfflineGenerationOffered; where accepted, install the generation first.
 
         Raises:
             LocalProtocolError: no such offer, or the reason is over 200 bytes.
@@ -219,8 +222,8 @@ class ControllerSession(Session):
     def resync(self, handle: int, generation: int, reason: str, monotonic_ns: int) -> bool:
         """Ask to open a stream again, as its segments cannot be opened.
 
-        Call it where at least 8 segments were refused as key_hash, generation or exhausted in the last second
-        and none was opened (section 7.3).
+        Call it where at least 8 segments were refused as key_hash, generation or exhausted in the
+        last second and none was opened (section 7.3).
 
         Returns:
             False, and nothing is sent, within 5 s after the last for this stream.
@@ -256,7 +259,7 @@ class ControllerSession(Session):
         )
 
     def revoke(self) -> None:
-        """Tell the device that it is revoked, and end the session. Before SessionStarted it just ends."""
+        """Tell the device that it is revoked, if the session has started, and end it."""
         if self.is_closed:
             return
         if self._liveness is not None:

@@ -43,7 +43,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionClosed(Event):
-    """The session is over: always the last event, and given once. Send what data_to_send() still gives, then close.
+    """The session is over: the last event, given once. Write data_to_send(), then close.
 
     Not given after the application's own close() or revoke().
 
@@ -57,12 +57,14 @@ class SessionClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockDisagreement(Event):
-    """From now on the clocks disagree beyond all stated uncertainties (section 7.5). Given once a change.
+    """From now on the clocks disagree beyond all stated uncertainties (section 7.5).
 
     Args:
         peer: the interval that the peer stated in its pong.
-        local: from the earliest at which the ping was sent to the latest at which the pong was received.
-        apart_ns: the gap between the two, ns, at least 1; positive where the peer is ahead, else negative.
+        local: from the earliest at which the ping was sent to the latest at which the pong was
+            received.
+        apart_ns: the gap between the two, ns, at least 1; positive where the peer is ahead, else
+            negative.
     """
 
     peer: ClockInterval
@@ -96,7 +98,8 @@ class Welcomed(Event):
     Args:
         gateway: the name by which the gateway calls itself.
         udp_port: where it takes segments by UDP; 0 where it takes them on this connection only.
-        clock: its clock on sending, discipline NONE as it is not told; a first hint, GatewayTime is better.
+        clock: its clock on sending, discipline NONE as it is not told; a first hint, GatewayTime is
+            better.
     """
 
     gateway: str
@@ -133,8 +136,9 @@ class StreamRefused(Event):
     """No generation was started.
 
     Args:
-        reason: the gateway's word ("suite", "profile", ...), or of this side "policy" (the parameters break the
-            device's policy) and "confirm" (the gateway derived other keys); then the stream was closed.
+        reason: the gateway's word ("suite", "profile", ...), or of this side "policy" (the
+            parameters break the device's policy) and "confirm" (the gateway derived other keys);
+            then the stream was closed.
     """
 
     stream_id: str
@@ -151,7 +155,7 @@ class Reported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResyncRequested(Event):
-    """The sink cannot open what arrives: open the stream again. Throttled already (section 7.3)."""
+    """The sink cannot open what arrives: open the stream again. Throttled (section 7.3)."""
 
     stream_id: str
     handle: int
@@ -169,7 +173,7 @@ class RekeyRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferAnswered(Event):
-    """The gateway answered an offline generation; handle and generation are 0 where it could not be read."""
+    """The gateway answered an offer; handle and generation are 0 where it could not read it."""
 
     handle: int
     generation: int
@@ -179,7 +183,7 @@ class OfferAnswered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredUntil(Event):
-    """All frames of this generation below frame_until are on disk at the sink, or will never be: delete them."""
+    """Frames below frame_until are on disk at the sink, or will never be: delete them."""
 
     handle: int
     generation: int
@@ -188,7 +192,7 @@ class StoredUntil(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayTime(Event):
-    """What a pong told of the gateway's time, for a device whose own clock is not synchronised (section 7.5).
+    """What a pong told of the gateway's time, for a device without a clock (section 7.5).
 
     Args:
         peer: the gateway's reading, with its discipline.
@@ -206,7 +210,7 @@ class GatewayTime(Event):
 
     @property
     def clock(self) -> ClockInterval:
-        """TAI at received_monotonic_ns, discipline GATEWAY: the midpoint plus half the round trip, +/- the sum of both."""
+        """TAI at received_monotonic_ns: all that the reading and the round trip allow."""
         return ClockInterval.around(
             self.peer.midpoint_ns + self.round_trip_ns // 2,
             self.peer.uncertainty_ns + (self.round_trip_ns + 1) // 2,
@@ -250,11 +254,12 @@ class HandshakeRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStarted(Event):
-    """The device's first transport message authenticated: only now may it displace an older session.
+    """The device's first transport message authenticated: now it may displace an older session.
 
     Args:
-        device_psk: at enrolment the device's new PSK, 32 bytes, else None. Put it on disk before the next
-            data_to_send(), which tells the device that it is enrolled.
+        device_psk: at enrolment the device's new PSK, 32 bytes, else None. Put it on disk before
+            the next data_to_send(), which tells the device that it is enrolled. Where a device with
+            an invite of its own starts a session without it, it has its identity on disk too.
     """
 
     hello: Hello
@@ -268,7 +273,7 @@ class DeviceStored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRequested(Event):
-    """The device wants a generation of a stream: answer with grant_stream() or refuse_stream()."""
+    """The device wants a generation: answer with grant_stream() or refuse_stream()."""
 
     metadata: StreamMetadata
     wish: Wish
@@ -276,10 +281,10 @@ class OpenRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineGenerationOffered(Event):
-    """A generation that the device began while the gateway was not reachable: answer with answer_offer().
+    """A generation that the device began alone: answer with answer_offer().
 
-    The blob was sealed by this device to this gateway. Whether the handle belongs to the device, and whether the
-    generation was opened before (a replay), is for the application to check.
+    The blob was sealed by this device to this gateway. Whether the handle belongs to the device,
+    and whether the generation was opened before (a replay), is for the application to check.
     """
 
     handle: int
@@ -317,7 +322,7 @@ class BackfillFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamClosed(Event):
-    """The device closed a generation, or did not accept it. Check that the handle is this device's."""
+    """The device closed a generation, or did not take it. Check that the handle is its own."""
 
     handle: int
     generation: int

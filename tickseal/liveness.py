@@ -1,4 +1,4 @@
-"""Liveness: pings, silence, and the clock check that rides on them (docs/protocol.md section 7.5)."""
+"""Liveness: pings, silence, and the clock check that rides on them (section 7.5)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Negotiation of stream parameters: what a device wishes, what a controller allows, what a device takes."""
+"""Negotiation of stream parameters: wished, allowed, taken (docs/protocol.md section 7.2)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -47,13 +47,26 @@ class Span(NamedTuple):
         return isinstance(value, int) and self.low <= value <= self.high
 
 
+# --- Implementation: the defaults of both policies ---
+#: 2^16 ticks of 100 ms are two hours; without a tree there is no forward secrecy.
+_TREE = Span(16, constants.DEPTH_MAX)
+_EPOCH = Span(0, 16)
+_FRAME = Span(1, 1 << 26)
+_HASH = Span(constants.KEY_HASH_MIN, constants.KEY_HASH_MAX)
+_INTERVAL = Span(1_000_000, 3600 * _SECOND)
+#: How long the sink keeps keys back for what is late.
+_PAST = Span(0, 60 * _SECOND)
+_SEGMENT = Span(16, 65_000)
+_SKEW = Span(0, 10 * _SECOND)
+
+
 def is_suite_list(value: object) -> bool:
-    """Tell whether a value is a tuple of 1..16 different suite numbers, known or not, 1..255 each."""
+    """Tell whether a value is a tuple of 1..16 different suite numbers, 1..255 each."""
     return (
         isinstance(value, tuple)
         and 1 <= len(value) <= _SUITES_MAX
-        and len(set(value)) == len(value)
         and all(type(n) in (int, Suite) and 1 <= n <= _SUITE_NUMBER_MAX for n in value)
+        and len(set(value)) == len(value)
     )
 
 
@@ -62,8 +75,8 @@ class Wish:
     """What a device would like of a stream; None leaves it to the controller.
 
     Args:
-        suites: in the order of preference, as numbers, since a newer device may know more; none stands for
-            those of its `hello`.
+        suites: in the order of preference, as numbers, since a newer device may know more; none
+            stands for those of its `hello`.
         others: as in StreamParameters.
     Raises:
         LocalProtocolError: a value that no stream can have.
@@ -137,7 +150,7 @@ class NegotiationPolicy:
         suites: in its own order; the first that the device offers is picked.
         profiles: forms of the header that its sink takes.
         renewals: how often keys may change; the first stands where the wish is not allowed.
-        others: spans of StreamParameters' values. Depth 0 (no forward secrecy) only where depth.low is 0.
+        others: spans of StreamParameters' values. Depth 0 gives up forward secrecy.
     Raises:
         LocalProtocolError: a list is empty, or a span is empty or beyond what a stream can have.
     """
@@ -145,14 +158,14 @@ class NegotiationPolicy:
     suites: tuple[Suite, ...] = tuple(Suite)
     profiles: tuple[Profile, ...] = tuple(Profile)
     renewals: tuple[Renewal, ...] = (Renewal.EVERY_FRAME, Renewal.EVERY_INTERVAL)
-    depth: Span = Span(16, constants.DEPTH_MAX)
-    epoch_bits: Span = Span(0, 16)
-    frame_bytes: Span = Span(1, 1 << 26)
-    hash_length: Span = Span(constants.KEY_HASH_MIN, constants.KEY_HASH_MAX)
-    interval_ns: Span = Span(1_000_000, 3600 * _SECOND)
-    past_ns: Span = Span(0, 60 * _SECOND)
-    segment_bytes: Span = Span(16, 65_000)
-    skew_ns: Span = Span(0, 10 * _SECOND)
+    depth: Span = _TREE
+    epoch_bits: Span = _EPOCH
+    frame_bytes: Span = _FRAME
+    hash_length: Span = _HASH
+    interval_ns: Span = _INTERVAL
+    past_ns: Span = _PAST
+    segment_bytes: Span = _SEGMENT
+    skew_ns: Span = _SKEW
 
     def __post_init__(self) -> None:
         """Check every field, so that an impossible policy cannot exist."""
@@ -186,15 +199,17 @@ _SINGULAR = {"suites": "suite", "profiles": "profile", "renewals": "renewal"}
 def clamp(
     wish: Wish, policy: NegotiationPolicy, *, now: ClockInterval, generation: int
 ) -> StreamParameters:
-    """Return the parameters that a controller grants: each wish, moved into the policy (section 7.2).
+    """Return what a controller grants: each wish, moved into the policy (section 7.2).
 
-    What is not wished is the default, moved likewise. frame_bytes is cut to what the header can number.
+    What is not wished is the default, moved likewise. frame_bytes is cut to what the header can
+    number.
 
     Args:
         now: the controller's clock; t0 is the whole second at or before its earliest.
         generation: from pick_generation().
     Raises:
-        NegotiationError: no common suite ("suite"), or a header that the sink does not take ("profile").
+        NegotiationError: no common suite ("suite"), or a header that the sink does not take
+            ("profile").
     """
     suite = next((suite for suite in policy.suites if suite in wish.suites), None)
     if suite is None:
@@ -247,9 +262,9 @@ class AcceptancePolicy:
     renewals: tuple[Renewal, ...] = tuple(Renewal)
     hash_min: int = constants.KEY_HASH_DEFAULT
     depth_min: int = 1
-    interval_ns: Span = Span(1000, 3600 * _SECOND)
-    past_max_ns: int = 60 * _SECOND
-    skew_max_ns: int = 10 * _SECOND
+    interval_ns: Span = _INTERVAL
+    past_max_ns: int = _PAST.high
+    skew_max_ns: int = _SKEW.high
 
     def __post_init__(self) -> None:
         """Check every field, so that an impossible policy cannot exist."""
@@ -266,14 +281,17 @@ class AcceptancePolicy:
             if not all(low <= value <= high for value in values):
                 raise LocalProtocolError(f"a bound on {name} must be within {low}..{high}")
 
-    def check(self, parameters: StreamParameters) -> None:
+    def check(self, parameters: StreamParameters, *, offered: Iterable[int] = tuple(Suite)) -> None:
         """Check what a controller granted.
 
+        Args:
+            offered: the suites of the wish.
         Raises:
             NegotiationError: it is not within the policy; reason "policy".
         """
         faults = (
-            (parameters.suite not in self.suites, "a suite that was not offered"),
+            (parameters.suite not in self.suites, "a suite that is not allowed"),
+            (parameters.suite not in offered, "a suite that was not offered"),
             (parameters.profile not in self.profiles, "a header profile that was not offered"),
             (parameters.renewal not in self.renewals, "a renewal that is not allowed"),
             (parameters.hash_length < self.hash_min, f"a key hash under {self.hash_min} bytes"),
@@ -305,7 +323,7 @@ def pick_handle(
     taken: Iterable[int],
     profile: Profile = Profile.STANDARD,
 ) -> int:
-    """Return a random handle, not 0, whose low bits differ from those of all that are taken on its link.
+    """Return a random handle, not 0, whose low bits differ from those of all taken on its link.
 
     Raises:
         LocalProtocolError: as many are taken as the header can tell apart.

@@ -46,7 +46,7 @@ class Outbox:
         return not any(self._lanes)
 
     def put(self, kind: RecordType, body: bytes, lane: Lane = Lane.CONTROL) -> bool:
-        """Queue a record, a control message in plain; return False, and do nothing, where the lane is full."""
+        """Queue a record, control in plain; return False, and do nothing, if the lane is full."""
         size = len(body)
         if self._sizes[lane] + size > CONTROL_MAX_BYTES:
             return False

@@ -71,8 +71,8 @@ class RecordReader:
         """Return the records that these bytes complete, in order.
 
         Raises:
-            RemoteProtocolError: a record of length 0, of unknown type, or longer than its type allows. Records
-                before it are lost, as the connection is not worth going on with.
+            RemoteProtocolError: a record of length 0, of unknown type, or longer than its type
+                allows. Records before it are lost, as the connection is not worth going on with.
         """
         if self._fault is not None:
             raise RemoteProtocolError(self._fault)

@@ -1,6 +1,7 @@
 """What both ends of a connection share: records in, events out, pings, silence and the end."""
 
 import enum
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 
@@ -52,12 +53,12 @@ class State(enum.Enum):
 Table = Mapping[State, Mapping[type[Message] | RecordType, State]]
 
 
-class Session:
-    """One connection, without I/O. Made for subclasses; the public methods are the same on both sides.
+class Session(ABC):
+    """One connection, without I/O: the part that is the same on both sides.
 
-    The shell around it: give what was read to receive(), handle the events, then write data_to_send() until it
-    is empty; at next_deadline_ns() call on_deadline() and do the same. After SessionClosed write once more, then
-    close the connection.
+    The shell gives what it reads to receive(), handles the events, and writes data_to_send() until
+    it is empty; at next_deadline_ns() it calls on_deadline() and does the same. After SessionClosed
+    it writes once more, then closes the connection.
 
     Attributes:
         counters: messages and answers that were ignored, by kind.
@@ -124,7 +125,7 @@ class Session:
         return found
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to write next; call again, after they are written, until it returns none.
+        """Return the bytes to write next; call again, once they are written, until there are none.
 
         All control, and of waiting segments about 64 KiB at a time, so that pings overtake them.
         """
@@ -134,7 +135,7 @@ class Session:
         return self._outbox.take(self._seal)
 
     def next_deadline_ns(self) -> int | None:
-        """Return when to call on_deadline(), monotonic ns; None after the end. Ask again after every call."""
+        """Return when to call on_deadline(), monotonic ns, as of now; None after the end."""
         if self.is_closed:
             return None
         if self._doom is not None:
@@ -171,7 +172,7 @@ class Session:
         self._send(Alarm(reason=reason, detail=detail))
 
     def close(self, reason: str = "done") -> None:
-        """End the session in order: bye is the last to be sent. Segments that still wait are dropped.
+        """End the session in order, with bye as the last to be sent; waiting segments are dropped.
 
         Args:
             reason: one word for the peer, 1..64 bytes.
@@ -184,23 +185,25 @@ class Session:
 
     # --- What subclasses use and give ---
 
-    def _on_handshake(self, kind: RecordType, body: bytes, now: ClockInterval) -> list[Event]:
-        raise NotImplementedError
+    @abstractmethod
+    def _on_handshake(self, kind: RecordType, body: bytes, now: ClockInterval) -> list[Event]: ...
 
-    def _on_data(self, body: bytes) -> list[Event]:
-        raise NotImplementedError
+    @abstractmethod
+    def _on_data(self, body: bytes) -> list[Event]: ...
 
-    def _on_message(self, message: Message, now: ClockInterval, monotonic_ns: int) -> list[Event]:
-        raise NotImplementedError
+    @abstractmethod
+    def _on_message(
+        self, message: Message, now: ClockInterval, monotonic_ns: int
+    ) -> list[Event]: ...
 
-    def _on_round_trip(self, trip: RoundTrip) -> list[Event]:
-        raise NotImplementedError
+    @abstractmethod
+    def _on_round_trip(self, trip: RoundTrip) -> list[Event]: ...
 
     def _disconnected(self) -> tuple[CloseReason, str]:
         return CloseReason.DISCONNECTED, f"the peer ended the connection {self._state.value}"
 
-    def _forget(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _forget(self) -> None: ...
 
     def _require(self, *states: State) -> None:
         if self._state not in states:

@@ -78,8 +78,8 @@ class SourceSession(Session):
     """One connection of a device, which speaks first: write data_to_send() at once.
 
     Args:
-        credentials: whom it trusts, and as whom it appears. With an invite, Enrolled follows Welcomed, and no
-            stream can be opened before confirm_stored().
+        credentials: whom it trusts, and as whom it appears. With an invite, Enrolled follows
+            Welcomed, and no stream can be opened before confirm_stored().
         name: what the device calls itself, 1..64 bytes.
         software: name and version, 1..64 bytes.
         policy: what it takes from the controller; its suites are offered in their order.
@@ -148,7 +148,7 @@ class SourceSession(Session):
         self._state = State.RUNNING
 
     def open_stream(self, metadata: StreamMetadata, wish: Wish) -> bool:
-        """Ask for a generation of a stream, the first or the next; GenerationStarted or StreamRefused follows.
+        """Ask for a generation of a stream; GenerationStarted or StreamRefused follows.
 
         Args:
             wish: without suites, those of the policy are offered.
@@ -176,7 +176,7 @@ class SourceSession(Session):
         self._streams.close(handle, generation)
 
     def offer(self, blob: bytes) -> None:
-        """Offer an offline generation; OfferAnswered follows, in the order of the offers.
+        """Offer an offline generation; OfferAnswered follows. Offer the next one after it.
 
         Args:
             blob: from seal_offline_generation(), at most 8192 bytes.
@@ -217,8 +217,8 @@ class SourceSession(Session):
             segments: 1..65532 bytes each.
             backfill: in order with announce_backfill() and finish_backfill().
         Returns:
-            How many, from the first, were taken. The others found no room (256 KiB a lane) and are the caller's
-            still: offer them again after data_to_send(). They are counted in refused_segments.
+            How many, from the first, were taken. The others found no room (256 KiB a lane) and are
+            the caller's still: try them again after data_to_send(). refused_segments counts them.
         Raises:
             LocalProtocolError: not running, or a segment has a size that there is not.
         """

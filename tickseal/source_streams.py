@@ -67,10 +67,11 @@ class SourceStreams:
         return message
 
     def opened(self, message: control.Opened, exporter: Exporter) -> Event:
-        """Return GenerationStarted, or StreamRefused where the device does not take what was granted.
+        """Return GenerationStarted, or StreamRefused where what was granted is not taken.
 
         Raises:
-            RemoteProtocolError: not asked for, contradicting itself, or with another stream's handle.
+            RemoteProtocolError: not asked for, contradicting itself, or with another stream's
+                handle.
         """
         metadata, wish = self._answered(message.stream)
         # The controller has used its exporter too: both must move on, whatever comes of it.
@@ -85,9 +86,7 @@ class SourceStreams:
         ):
             raise RemoteProtocolError("opened with a handle that is not the stream's own")
         try:
-            self._policy.check(parameters)
-            if parameters.suite not in wish.suites:
-                raise NegotiationError("policy", "the controller granted a suite not offered")
+            self._policy.check(parameters, offered=wish.suites)
         except NegotiationError as fault:
             return _refused(message, fault.reason, fault.detail)
         generation = Generation.derive(
@@ -123,7 +122,8 @@ class SourceStreams:
         """Return ResyncRequested, unless it is out of date or came too soon; then it is counted."""
         stream_id = self._ids.get(message.handle, "")
         stream = self._streams.get(stream_id)
-        # The sink may not know the number of what it cannot open; only the one before is surely out of date.
+        # The sink may not know the number of what it cannot open; only the one before is surely out
+        # of date.
         if stream is None or stream_id in self._opening or message.generation == stream.previous:
             self._counters["stale_resync"] += 1
             return []

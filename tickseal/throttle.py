@@ -1,4 +1,4 @@
-"""Throttle: how often a remedy may be tried, so that forged segments cause no storm (section 7.3)."""
+"""Throttle: how often a remedy is tried, so that forged segments cause no storm (7.3)."""
 
 _SECOND = 1_000_000_000
 #: Shortest time between two tries, ns.
