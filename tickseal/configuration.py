@@ -156,11 +156,11 @@ class _Reader:
         return _INVALID
 
     def _choose_model(self, value: dict[str, Value], models: list[type], path: Path) -> type | None:
-        """Return the model whose Literal field has the value that the table gives it."""
+        """Return the model whose tag has the value that the table gives it."""
         if len(models) == 1:
             return models[0]
         hints = [typing.get_type_hints(model) for model in models]
-        tag = next(name for name, hint in hints[0].items() if typing.get_origin(hint) is Literal)
+        tag = _tag(hints)
         for model, hint in zip(models, hints, strict=True):
             if value.get(tag) in _choices(hint[tag]):
                 return model
@@ -204,6 +204,15 @@ class _Reader:
             known = known[:-1]
         name = _path_text(path)
         self.faults.append((self._lines[known], f"{name}: {fault}" if name else fault))
+
+
+def _tag(models: list[dict[str, object]]) -> str:
+    """Return the field whose Literal values tell models apart: no two share one."""
+    for name in models[0]:
+        values = [value for hints in models for value in _choices(hints.get(name))]
+        if all(_choices(hints.get(name)) for hints in models) and len(values) == len(set(values)):
+            return name
+    raise TypeError("no Literal field tells the models of this union apart")
 
 
 def _key(name: str, hint: object) -> str:

@@ -58,8 +58,9 @@ class Length(Mark):
 
     def allowed(self, base: str) -> str:
         """Name both ends."""
-        noun = "characters" if base == "text" else "elements"
-        return f"{base} of {self._lowest} to {self._highest} {noun}"
+        span = f"{self._lowest} to {self._highest}"
+        noun, comma, rest = base.partition(",")
+        return f"{noun} of {span} {'characters' if noun == 'text' else 'elements'}{comma}{rest}"
 
     def read(self, value: object) -> object:
         """Accept what has such a length."""

@@ -32,13 +32,18 @@ class Even(Mark):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostSensor:
+class Sensor:
+    lane: Literal["live", "late"] = "live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSensor(Sensor):
     driver: Literal["host"]
     every_ns: Annotated[int, Duration("10ms", "1h")] = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BusSensor:
+class BusSensor(Sensor):
     driver: Literal["bme280", "sht4x"]
     address: Annotated[int, Between(3, 119)] = 118
 
@@ -60,7 +65,7 @@ class Config:
     retry: Literal["never"] | Annotated[int, Duration("1s", "1h")] = "never"
     password: str = field(default="", repr=False)
     channels: Annotated[int, Even()] = 2
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: Annotated[dict[str, str], Length(0, 4)] = field(default_factory=dict)
     extra: dict[str, object] = field(default_factory=dict)
     clock: Literal["ptp", "pps"] | None = None
     streams: list[Stream] = field(default_factory=list)
@@ -85,7 +90,7 @@ interval = "2s"
 spool = "1.5MiB"
 renewal = "every-frame"
 sensors = [
-    { driver = "host" },
+    { driver = "host", lane = "late" },
     { driver = "sht4x", address = 0x44 },
 ]
 
@@ -115,7 +120,10 @@ def test_reads_every_kind_of_value_into_its_type() -> None:
                 interval_ns=2_000_000_000,
                 spool_bytes=3 << 19,
                 renewal=Renewal.EVERY_FRAME,
-                sensors=(HostSensor(driver="host"), BusSensor(driver="sht4x", address=0x44)),
+                sensors=(
+                    HostSensor(driver="host", lane="late"),
+                    BusSensor(driver="sht4x", address=0x44),
+                ),
             ),
             Stream(id="light"),
         ],
@@ -145,7 +153,14 @@ def test_an_empty_text_gives_the_defaults() -> None:
             'retry: found "sometimes"; allowed: "never" or '
             'a duration such as "100ms" or "2s", from "1s" to "1h"',
         ),
-        ("labels = []", "labels: found a list of 0; allowed: a table, each value text"),
+        (
+            "labels = []",
+            "labels: found a list of 0; allowed: a table of 0 to 4 elements, each value text",
+        ),
+        (
+            "labels = { a = '', b = '', c = '', d = '', e = '' }",
+            "labels: found a table; allowed: a table of 0 to 4 elements, each value text",
+        ),
         ("labels.floor = 1", "labels.floor: found the number 1; allowed: text"),
         ("clock = 'gps'", 'clock: found "gps"; allowed: "ptp" or "pps"'),
         (
