@@ -2,12 +2,10 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.exceptions import UnsupportedAlgorithm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +18,6 @@ from tickseal.core.constants import (
     RECORD_REFUSAL,
 )
 from tickseal.core.errors import (
-    ConfigError,
     HandshakeError,
     LocalProtocolError,
     RemoteProtocolError,
@@ -33,7 +30,6 @@ from tickseal.handshake import (
     Initiator,
     Responder,
 )
-from tickseal.mlkem import MLKEM768, mlkem768
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 DEVICE, GATEWAY, PSK = b"d" * 32, b"g" * 32, b"p" * 32
@@ -345,35 +341,6 @@ def test_an_invite_id_has_eight_bytes() -> None:
         responder.read_first(*initiator.first_record())
     with pytest.raises(LocalProtocolError):
         responder.accept(PSK)
-
-
-def test_without_mlkem_the_classical_handshake_works_and_the_hybrid_one_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    first = device(hybrid=True).first_record()
-    mlkem768.cache_clear()
-    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.mlkem", None)
-    monkeypatch.delattr("cryptography.hazmat.primitives.asymmetric.mlkem", raising=False)
-    try:
-        with pytest.raises(ConfigError, match="install cryptography 50"):
-            device(hybrid=True)
-        with pytest.raises(HandshakeError, match="ML-KEM"):
-            gateway().read_first(*first)
-        initiator, responder = met(False)
-        initiator.read_answer(*responder.accept(PSK)[0])
-    finally:
-        mlkem768.cache_clear()
-
-
-def test_mlkem_that_is_there_and_not_supported_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def unsupported(_: MLKEM768) -> None:
-        raise UnsupportedAlgorithm("ML-KEM")
-
-    monkeypatch.setattr(MLKEM768, "generate", unsupported)
-    with pytest.raises(ConfigError, match="install cryptography 50"):
-        MLKEM768()
 
 
 @pytest.mark.parametrize("name", ["enrolment", "an enrolled device", "a refusal"])

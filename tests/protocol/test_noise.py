@@ -1,12 +1,9 @@
-"""What holds for every Noise handshake: with a real counterpart, hybrid, and under attack."""
+"""What holds for every Noise handshake: with a real counterpart, and under attack."""
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from noise.connection import Keypair, NoiseConnection
@@ -16,9 +13,8 @@ from tickseal.core import constants
 from tickseal.core.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 from tickseal.core.noise import IK_HFS_PSK2, IK_PSK2, K_PSK0, HandshakeState
 from tickseal.core.symmetric import MESSAGE_MAX_BYTES, CipherState, SymmetricState
-from tickseal.mlkem import MLKEM768, mlkem768
+from tickseal.mlkem import mlkem768
 
-VECTORS = Path(__file__).parents[1] / "vectors"
 DEVICE, GATEWAY, PSK = b"d" * 32, b"g" * 32, b"p" * 32
 PATTERNS = {"classical": IK_PSK2, "hybrid": IK_HFS_PSK2, "offline": K_PSK0}
 # RFC 7748 section 6.1: points of small order, among them two that are not in reduced form.
@@ -299,102 +295,6 @@ def test_a_payload_fills_a_noise_message_and_no_more() -> None:
         CipherState(primitives, bytes(32)).open(bytes(MESSAGE_MAX_BYTES + 1))
 
 
-class FixedKEM(MLKEM768):
-    """ML-KEM-768 whose two random results are those of the golden vectors."""
-
-    def __init__(self, vector: dict[str, Any]) -> None:
-        self.vector = vector
-        super().__init__()
-
-    def generate(self) -> tuple[MLKEM768PrivateKey, bytes]:
-        private = MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(self.vector["kem_seed"]))
-        return private, private.public_key().public_bytes_raw()
-
-    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
-        assert public.hex() == self.vector["kem_public"]
-        return (
-            bytes.fromhex(self.vector["kem_shared_secret"]),
-            bytes.fromhex(self.vector["kem_ciphertext"]),
-        )
-
-
-def golden_hybrid() -> tuple[dict[str, Any], HandshakeState, HandshakeState]:
-    vector = json.loads((VECTORS / "handshake_hybrid.json").read_text())
-    sides = [
-        HandshakeState(
-            primitives,
-            lambda _, role=role: bytes.fromhex(vector[role + "_ephemeral"]),
-            IK_HFS_PSK2,
-            initiator=role == "initiator",
-            prologue=constants.PROLOGUE,
-            private=bytes.fromhex(vector[role + "_static"]),
-            peer_public=bytes.fromhex(vector["responder_static_public"])
-            if role == "initiator"
-            else None,
-            kem=FixedKEM(vector),
-        )
-        for role in ("initiator", "responder")
-    ]
-    return vector, sides[0], sides[1]
-
-
-@pytest.mark.parametrize("index", range(3), ids=["enrolment", "enrolled", "refusal"])
-def test_gives_the_golden_hybrid_handshakes(index: int) -> None:
-    vector, initiator, responder = golden_hybrid()
-    handshake = vector["handshakes"][index]
-    psk = bytes.fromhex(handshake["psk"])
-    initiator.set_psk(psk)
-    responder.set_psk(psk)
-    first = initiator.write_message(bytes.fromhex(handshake["payload_1"]))
-    assert first.hex() == handshake["message_1"]
-    assert responder.read_message(first).hex() == handshake["payload_1"]
-    second = responder.write_message(bytes.fromhex(handshake["payload_2"]))
-    assert second.hex() == handshake["message_2"]
-    assert initiator.read_message(second).hex() == handshake["payload_2"]
-    assert initiator.handshake_hash.hex() == handshake["h"]
-    exporter = initiator.split()[2]
-    assert exporter == responder.split()[2]
-    assert exporter.hex() == handshake.get("exporter", exporter.hex())
-
-
-@pytest.mark.parametrize("index", range(9))
-def test_refuses_the_golden_hybrid_forgeries(index: int) -> None:
-    vector, initiator, responder = golden_hybrid()
-    forgery, handshake = vector["refused"][index], vector["handshakes"][1]
-    initiator.set_psk(bytes.fromhex(handshake["psk"]))
-    initiator.write_message()
-    side = responder if forgery["message"] == 1 else initiator
-    with pytest.raises(HandshakeError):
-        side.read_message(bytes.fromhex(forgery["bytes"]))
-
-
-def test_refuses_a_kem_key_that_is_no_encoding_of_one() -> None:
-    """FIPS 203 section 7.2: a device that holds the right keys, and an invalid ML-KEM key."""
-
-    class Liar(MLKEM768):
-        def generate(self) -> tuple[MLKEM768PrivateKey, bytes]:
-            private, _ = super().generate()
-            return private, b"\xff" * self.public_bytes
-
-    liar = HandshakeState(
-        primitives,
-        os.urandom,
-        IK_HFS_PSK2,
-        initiator=True,
-        prologue=b"tests",
-        private=DEVICE,
-        peer_public=public(GATEWAY),
-        psk=PSK,
-        kem=Liar(),
-    )
-    responder = pair("hybrid")[1]
-    responder.read_message(liar.write_message())
-    with pytest.raises(HandshakeError, match="KEM key"):
-        responder.write_message()
-    with pytest.raises(LocalProtocolError):
-        responder.split()
-
-
 def test_a_message_that_is_too_long_is_refused_even_from_a_peer_with_the_right_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -409,39 +309,15 @@ def test_a_message_that_is_too_long_is_refused_even_from_a_peer_with_the_right_k
 
 def test_randomness_that_fails_ends_the_handshake() -> None:
     def fail(_: int) -> bytes:
-        raise OSError
+        raise OSError("no entropy")
 
     initiator, responder = pair("classical")
     responder._random_bytes = fail
     responder.read_message(initiator.write_message())
-    with pytest.raises(OSError, match=""):
+    with pytest.raises(OSError, match="no entropy"):
         responder.write_message()
     with pytest.raises(LocalProtocolError, match="ended"):
         responder.write_message()
-
-
-def test_a_kem_that_refuses_a_ciphertext_ends_the_handshake() -> None:
-    class Strict(MLKEM768):
-        def decapsulate(self, private: object, ciphertext: bytes) -> bytes:
-            raise ValueError
-
-    initiator, responder = pair("hybrid")
-    initiator._kem = Strict()
-    responder.read_message(initiator.write_message())
-    with pytest.raises(HandshakeError, match="KEM ciphertext"):
-        initiator.read_message(responder.write_message())
-
-
-def test_mlkem_opens_with_its_own_private_keys_only() -> None:
-    kem = mlkem768()
-    private, public_key = kem.generate()
-    secret, ciphertext = kem.encapsulate(public_key)
-    assert kem.decapsulate(private, ciphertext) == secret
-    assert kem.decapsulate(private, bytes(kem.ciphertext_bytes)) != secret
-    with pytest.raises(LocalProtocolError):
-        kem.decapsulate(bytes(64), ciphertext)
-    with pytest.raises(ValueError, match="ciphertext"):
-        kem.decapsulate(private, ciphertext[:-1])
 
 
 def test_says_nothing_secret() -> None:
