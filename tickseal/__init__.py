@@ -1,4 +1,4 @@
-"""Secure data streaming with ephemeral key derivation: every frame sealed under a key of its own."""
+"""Secure data streaming with ephemeral key derivation: each frame under a key of its own."""
 
 from tickseal.core.errors import (
     ClockError,

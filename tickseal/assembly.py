@@ -4,17 +4,19 @@ from tickseal.core import constants
 from tickseal.opening import OpenedSegment
 from tickseal.parameters import StreamParameters
 
-#: Implementation: frames of one generation that may be incomplete at once; more than a link reorders.
+#: Implementation: incomplete frames of one generation at once; more than a link reorders.
 _OPEN_FRAMES = 8
 
 
 class _Partial:
-    __slots__ = ("held_bytes", "last", "parts")
+    __slots__ = ("held_bytes", "highest", "last", "parts")
 
     def __init__(self) -> None:
         self.parts: dict[int, bytes] = {}
-        self.last = -1
         self.held_bytes = 0
+        # Highest segment index so far, and that of the segment with LAST; -1 before it.
+        self.highest = -1
+        self.last = -1
 
 
 class FrameAssembler:
@@ -29,7 +31,7 @@ class FrameAssembler:
     def __init__(self, parameters: StreamParameters) -> None:
         self._partials: dict[int, _Partial] = {}
         self._held_bytes = 0
-        # One whole frame of the largest size must always fit beside the one that is being received.
+        # One whole frame of the largest size must always fit beside the one being received.
         self._bytes_most = 2 * parameters.frame_bytes
         self.incomplete = 0
 
@@ -39,25 +41,24 @@ class FrameAssembler:
         Args:
             opened: a segment that FrameOpener opened; each comes once only.
         """
+        number, index = opened.frame_number, opened.segment_index
         is_last = opened.flags & constants.FLAG_LAST
-        if is_last and opened.segment_index == 0:
-            return opened.payload
-        number = opened.frame_number
         partial = self._partials.get(number)
         if partial is None:
+            if is_last and index == 0:
+                return opened.payload
             partial = self._partials[number] = _Partial()
+        has_two_ends = is_last and partial.last >= 0
         if is_last:
-            if partial.last >= 0:
-                self._drop(number)
-                return None
-            partial.last = opened.segment_index
-        if partial.last >= 0 and max(opened.segment_index, *partial.parts, 0) > partial.last:
+            partial.last = index
+        partial.highest = max(partial.highest, index)
+        if has_two_ends or 0 <= partial.last < partial.highest:
             self._drop(number)
             return None
-        partial.parts[opened.segment_index] = opened.payload
+        partial.parts[index] = opened.payload
         partial.held_bytes += len(opened.payload)
         self._held_bytes += len(opened.payload)
-        if partial.last >= 0 and len(partial.parts) == partial.last + 1:
+        if len(partial.parts) == partial.last + 1:
             self._remove(number)
             return b"".join(partial.parts[index] for index in range(partial.last + 1))
         while len(self._partials) > _OPEN_FRAMES or self._held_bytes > self._bytes_most:

@@ -13,8 +13,8 @@ from tickseal.parameters import StreamParameters
 class Generation:
     """What source and sink each hold of one generation of a stream.
 
-    A sealer or an opener takes a generation for its own and moves its walker: make one for each. Header and
-    keys always come from the same object, so they cannot be mixed.
+    A sealer or an opener takes a generation for its own and moves its walker: make one for each.
+    Header and keys always come from the same object, so they cannot be mixed.
 
     Attributes:
         metadata: what the stream is.
@@ -84,7 +84,23 @@ class Generation:
         *,
         handle: int,
     ) -> "Generation":
-        """Return a generation that holds just the epochs of a grant (docs/protocol.md section 3)."""
+        """Return a generation that holds just the epochs of a grant (docs/protocol.md section 3).
+
+        Args:
+            nodes: (level, index, 32-byte secret), ascending, without gap.
+        Raises:
+            LocalProtocolError: the nodes are not of such a tree, or the depth is 0.
+        """
+        nodes = list(nodes)
+        if not nodes or not parameters.depth:
+            raise LocalProtocolError("a grant has at least one node, and a depth above 0")
+        for level, index, secret in nodes:
+            if (
+                not 0 <= level <= parameters.depth
+                or not 0 <= index < 1 << (parameters.depth - level)
+                or len(secret) != constants.SECRET_BYTES
+            ):
+                raise LocalProtocolError(f"no node {index} of level {level} in this tree")
         return cls(metadata, parameters, handle=handle, walker=Walker(primitives, nodes))
 
     @property
@@ -102,13 +118,16 @@ class Generation:
         return tick >> self.parameters.epoch_bits if self.parameters.depth else 0
 
     def grant(self, from_tick: int, until_tick: int) -> list[tuple[int, int, bytes]]:
-        """Return the fewest nodes that derive exactly the epochs of the ticks [from, until). Secrets.
+        """Return the fewest nodes that derive just the epochs of the ticks [from, until). Secrets.
 
         Raises:
-            LocalProtocolError: the span is empty, not held any more, or depth is 0 (nothing can be split off).
+            LocalProtocolError: the span is empty or not held any more, or depth is 0, where nothing
+                can be split off.
         """
         if not self.parameters.depth:
-            raise LocalProtocolError("a stream of depth 0 cannot grant a span: its one key opens all")
+            raise LocalProtocolError(
+                "a stream of depth 0 cannot grant a span: its one key opens all"
+            )
         if from_tick >= until_tick:
             raise LocalProtocolError(f"a grant from tick {from_tick} until {until_tick} is empty")
         return self.walker.cover(self.epoch(from_tick), self.epoch(until_tick - 1) + 1)

@@ -1,6 +1,7 @@
 """Stream metadata: what a stream is, bound into all of its keys (docs/protocol.md section 2.1)."""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ def _check_text(name: str, value: object, longest: int) -> None:
         raise LocalProtocolError(f"metadata {name} must be text, not {type(value).__name__}")
     if not 1 <= len(value.encode("utf-8", "replace")) <= longest:
         raise LocalProtocolError(f"metadata {name} must be 1 to {longest} bytes of UTF-8")
+    if any(unicodedata.category(letter) == "Cc" for letter in value):
+        raise LocalProtocolError(f"metadata {name} must not hold control characters")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +45,8 @@ class StreamMetadata:
 
     def __post_init__(self) -> None:
         """Check every field, so that invalid metadata cannot exist."""
-        for name, value, longest in (("id", self.id, 128), ("type", self.type, 64)):
-            _check_text(name, value, longest)
-            if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
-                raise LocalProtocolError(f"metadata {name} must not hold control characters")
+        _check_text("id", self.id, 128)
+        _check_text("type", self.type, 64)
         if isinstance(self.qos, str):
             _check_text("qos", self.qos, 64)
         elif self.qos is not None and (type(self.qos) is not int or not 0 <= self.qos <= 255):

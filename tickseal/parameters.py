@@ -128,6 +128,11 @@ class StreamParameters:
         return -(-self.frame_bytes // self.segment_bytes)
 
     @property
+    def tick_count(self) -> int:
+        """Ticks that exist; the generation is exhausted after them."""
+        return min(1 << (self.depth + self.epoch_bits), 1 << 64) if self.depth else 1 << 64
+
+    @property
     def overhead_bytes(self) -> int:
         """Bytes of a segment that are not payload."""
         return constants.HEADER_BYTES[self.profile] + self.hash_length + self.suite.tag_bytes

@@ -3,7 +3,8 @@
 import hashlib
 import hmac as _hmac
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import partial
+from typing import Protocol, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -12,7 +13,30 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20
 from tickseal.core import constants
 
 Aead = AESGCM | AESCCM | ChaCha20Poly1305
-HashState: TypeAlias = "hashlib._Hash"
+
+#: Makes the AEAD of a suite from a key of exactly the suite's size.
+AEADS: dict[int, Callable[[bytes], Aead]] = {
+    constants.AES_256_GCM: AESGCM,
+    constants.CHACHA20_POLY1305: ChaCha20Poly1305,
+    constants.AES_128_CCM_8: partial(AESCCM, tag_length=constants.SUITE_TAG_BYTES[3]),
+}
+
+
+class HashState(Protocol):
+    """A hash that has taken in something and is to be copied."""
+
+    def copy(self) -> Self:
+        """Return a second one in the same state."""
+        ...
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the digest of all taken in."""
+        ...
+
 
 _IPAD = bytes(x ^ 0x36 for x in range(256))
 _OPAD = bytes(x ^ 0x5C for x in range(256))
@@ -25,13 +49,9 @@ def aead(suite: int, key: bytes) -> Aead:
     Raises:
         ValueError: the suite is unknown, or the key has the wrong size.
     """
-    if suite == constants.AES_256_GCM and len(key) == 32:
-        return AESGCM(key)
-    if suite == constants.CHACHA20_POLY1305:
-        return ChaCha20Poly1305(key)
-    if suite == constants.AES_128_CCM_8 and len(key) == 16:
-        return AESCCM(key, tag_length=8)
-    raise ValueError(f"no suite {suite} with a key of {len(key)} bytes")
+    if constants.SUITE_KEY_BYTES.get(suite) != len(key):
+        raise ValueError(f"no suite {suite} with a key of {len(key)} bytes")
+    return AEADS[suite](key)
 
 
 def sha256(data: bytes) -> bytes:
@@ -40,7 +60,7 @@ def sha256(data: bytes) -> bytes:
 
 
 def hmac_states(key: bytes) -> tuple[HashState, HashState]:
-    """Return SHA-256 states that have taken in HMAC's inner and outer pad (RFC 2104), to be copied."""
+    """Return SHA-256 states that have taken in HMAC's inner and outer pad (RFC 2104)."""
     if len(key) > _BLOCK:
         key = hashlib.sha256(key).digest()
     padded = key.ljust(_BLOCK, b"\0")
@@ -66,7 +86,7 @@ def seal(suite: int, key: bytes, nonce: bytes, aad: bytes, payload: bytes) -> by
     return aead(suite, key).encrypt(nonce, payload, aad)
 
 
-def open(suite: int, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:  # noqa: A001
+def open(suite: int, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
     """Return the payload, or raise ValueError if the tag does not verify."""
     try:
         return aead(suite, key).decrypt(nonce, sealed, aad)

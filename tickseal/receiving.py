@@ -8,7 +8,7 @@ from tickseal.assembly import FrameAssembler
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 from tickseal.generation import Generation
-from tickseal.opening import Buffer, FrameOpener, Interval, Refused
+from tickseal.opening import Buffer, FrameOpener, Interval, OpenedSegment, Refused
 from tickseal.parameters import Profile
 from tickseal.summary import Summary
 
@@ -38,14 +38,18 @@ class ReceivedGeneration:
         frames: frames completed, summaries included.
         payload_bytes: bytes in them.
         summary: the last summary that the source sealed; None before the first.
-        ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while current.
+        ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while
+            current.
     """
 
-    __slots__ = ("assembler", "ends_at_ns", "frames", "opener", "payload_bytes", "summary")
+    __slots__ = (
+        "_first_frame", "assembler", "ends_at_ns", "frames", "opener", "payload_bytes", "summary",
+    )  # fmt: skip
 
     def __init__(self, generation: Generation, *, is_live: bool, highest_frame: int) -> None:
         self.opener = FrameOpener(generation, live=is_live, highest_frame=highest_frame)
         self.assembler = FrameAssembler(generation.parameters)
+        self._first_frame = highest_frame + 1
         self.frames = 0
         self.payload_bytes = 0
         self.summary: Summary | None = None
@@ -53,17 +57,18 @@ class ReceivedGeneration:
 
     @property
     def missing_frames(self) -> int:
-        """Frames known to have been sealed and not completed here: lost, withheld, or still to come."""
+        """Frames known to be sealed and not complete here: lost, withheld, or still to come."""
         sealed = self.opener.highest_frame + 1
         if self.summary is not None:
             sealed = max(sealed, self.summary.until_frame)
-        return sealed - self.frames
+        return sealed - self._first_frame - self.frames
 
 
 class _Stream:
-    __slots__ = ("by_low_bits", "is_revoked", "newest")
+    __slots__ = ("by_low_bits", "handle", "is_revoked", "newest")
 
-    def __init__(self) -> None:
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
         # In the order of their installation; the low bits of no two are the same.
         self.by_low_bits: dict[int, ReceivedGeneration] = {}
         self.newest: ReceivedGeneration | None = None
@@ -73,17 +78,27 @@ class _Stream:
 class SegmentReceiver:
     """Opens the segments of many streams.
 
-    One receiver takes segments of one header profile: compact handles are unique on their own link only.
+    One receiver takes segments of one header profile: compact handles are unique on their own link
+    only.
 
     Attributes:
-        refusals: segments refused before any generation was found, by reason; the others are counted by
-            the openers.
+        refusals: segments refused before any generation was found, by reason; the others are
+            counted by the openers.
     """
 
-    __slots__ = ("_compact", "_handle_mask", "_streams", "refusals")
+    __slots__ = (
+        "_first_byte",
+        "_handle_mask",
+        "_head_bytes",
+        "_is_compact",
+        "_streams",
+        "refusals",
+    )
 
     def __init__(self, profile: Profile = Profile.STANDARD) -> None:
-        self._compact = profile is Profile.COMPACT
+        self._is_compact = profile is Profile.COMPACT
+        self._first_byte = constants.VERSION << 4 | constants.KIND_COMPACT * self._is_compact
+        self._head_bytes = constants.HEADER_BYTES[profile]
         self._handle_mask = (1 << constants.HANDLE_BITS[profile]) - 1
         self._streams: dict[int, _Stream] = {}
         self.refusals: Counter[str] = Counter()
@@ -91,22 +106,30 @@ class SegmentReceiver:
     def install(
         self, generation: Generation, *, is_live: bool = True, highest_frame: int = -1
     ) -> ReceivedGeneration:
-        """Accept a generation from now on; an older live one is erased some time after this one's first segment.
+        """Accept a generation from now on; an older live one ends after this one's first segment.
 
         Raises:
-            LocalProtocolError: its header profile is not the receiver's, or its low bits are in use.
+            LocalProtocolError: its header profile is not the receiver's, its low bits or those of
+                its handle are in use, or the stream was revoked and not forgotten.
         """
-        profile = generation.parameters.profile
-        if (profile is Profile.COMPACT) is not self._compact:
+        profile, handle = generation.parameters.profile, generation.handle
+        if (profile is Profile.COMPACT) is not self._is_compact:
             raise LocalProtocolError(f"this receiver does not take the profile {profile.name}")
-        stream = self._streams.setdefault(generation.handle & self._handle_mask, _Stream())
+        stream = self._streams.get(handle & self._handle_mask) or _Stream(handle)
+        if stream.handle != handle:
+            raise LocalProtocolError(
+                f"the low bits of handle {handle} are those of handle {stream.handle}"
+            )
+        if stream.is_revoked:
+            raise LocalProtocolError(f"the stream of handle {handle} was revoked")
         low = generation.number & ((1 << constants.GENERATION_BITS[profile]) - 1)
         if low in stream.by_low_bits:
             raise LocalProtocolError(
-                f"a generation with the low bits {low:#x} is held for handle {generation.handle}"
+                f"a generation with the low bits {low:#x} is held for handle {handle}"
             )
         received = ReceivedGeneration(generation, is_live=is_live, highest_frame=highest_frame)
         stream.by_low_bits[low] = received
+        self._streams[handle & self._handle_mask] = stream
         return received
 
     def generations(self, handle: int) -> list[ReceivedGeneration]:
@@ -124,14 +147,16 @@ class SegmentReceiver:
     def erase(self, handle: int, number: int) -> None:
         """Erase one generation and its secrets; nothing happens where it is not held."""
         stream = self._streams.get(handle & self._handle_mask)
-        for low, received in list(stream.by_low_bits.items()) if stream else ():
-            if received.opener.generation.number == number and stream:
+        if stream is None:
+            return
+        for low, received in list(stream.by_low_bits.items()):
+            if received.opener.generation.number == number:
                 received.opener.clear()
                 del stream.by_low_bits[low]
 
     def revoke(self, handle: int) -> None:
         """Erase a stream's secrets; its segments are refused as revoked from now on."""
-        stream = self._streams.setdefault(handle & self._handle_mask, _Stream())
+        stream = self._streams.setdefault(handle & self._handle_mask, _Stream(handle))
         for received in stream.by_low_bits.values():
             received.opener.clear()
         stream.by_low_bits.clear()
@@ -144,8 +169,8 @@ class SegmentReceiver:
         del self._streams[handle & self._handle_mask]
 
     def expire(self, now: Interval) -> list[ReceivedGeneration]:
-        """Erase the generations whose overlap has passed, and return them. Call about once a second."""
-        ended = []
+        """Erase and return the generations whose overlap has passed. Call about once a second."""
+        ended: list[ReceivedGeneration] = []
         for stream in self._streams.values():
             for low, received in list(stream.by_low_bits.items()):
                 ends_at_ns = received.ends_at_ns
@@ -161,73 +186,74 @@ class SegmentReceiver:
         return ended
 
     def receive(self, segments: Iterable[Buffer], now: Interval) -> list[Frame]:
-        """Return the frames that a batch of segments completes. Any bytes are allowed; nothing is raised.
+        """Return the frames that a batch of segments completes.
+
+        Any bytes are allowed; nothing is raised.
 
         Args:
             segments: as they came from a link.
             now: the clock reading for the batch.
         """
         frames: list[Frame] = []
-        streams = self._streams
         for segment in segments:
-            if len(segment) < 16:
-                if not self._compact or len(segment) < 8:
-                    self.refusals[errors.TRUNCATED] += 1
-                    continue
-            first = segment[0]
-            if first >> 4 != constants.VERSION or (first & 8 != 0) is not self._compact:
-                self.refusals[errors.WRONG_VERSION] += 1
+            found = self._find(segment)
+            if isinstance(found, str):
+                self.refusals[found] += 1
                 continue
-            if self._compact:
-                handle, low = segment[2], segment[1] & 15
-            else:
-                handle, low = int.from_bytes(segment[3:7], "big"), segment[2]
-            stream = streams.get(handle)
-            if stream is None:
-                self.refusals[errors.UNKNOWN_HANDLE] += 1
-                continue
-            received = stream.by_low_bits.get(low)
-            if received is None:
-                reason = errors.REVOKED if stream.is_revoked else errors.UNKNOWN_GENERATION
-                self.refusals[reason] += 1
-                continue
+            stream, received = found
             opened = received.opener.open(segment, now)
-            if type(opened) is Refused:
+            if isinstance(opened, Refused):
                 continue
             if stream.newest is not received and received.opener.is_live:
                 self._took_over(stream, received, now)
-            payload = received.assembler.add(opened)  # type: ignore[arg-type]
-            if payload is None:
-                continue
-            received.frames += 1
-            if opened.kind == constants.KIND_SUMMARY:  # type: ignore[union-attr]
-                self._note_summary(received, payload)
-                continue
-            received.payload_bytes += len(payload)
-            frames.append(
-                Frame(
-                    received.opener.generation,
-                    opened.frame_number,  # type: ignore[union-attr]
-                    opened.tick,  # type: ignore[union-attr]
-                    payload,
-                    opened.flags,  # type: ignore[union-attr]
-                )
-            )
+            payload = received.assembler.add(opened)
+            if payload is not None:
+                self._complete(received, opened, payload, frames)
         return frames
+
+    def _find(self, segment: Buffer) -> tuple[_Stream, ReceivedGeneration] | str:
+        """Return whose segment this is, or the reason to refuse it: the opener's first checks."""
+        if len(segment) < self._head_bytes:
+            return errors.TRUNCATED
+        if segment[0] ^ self._first_byte > 1:
+            return errors.WRONG_VERSION
+        if self._is_compact:
+            handle, low = segment[2], segment[1] & 15
+        else:
+            handle, low = int.from_bytes(segment[3:7], "big"), segment[2]
+        stream = self._streams.get(handle)
+        if stream is None:
+            return errors.UNKNOWN_HANDLE
+        received = stream.by_low_bits.get(low)
+        if received is None:
+            return errors.REVOKED if stream.is_revoked else errors.UNKNOWN_GENERATION
+        return stream, received
 
     def _took_over(self, stream: _Stream, received: ReceivedGeneration, now: Interval) -> None:
         # A segment of the older generation, within the overlap, does not make it the newest again.
         if received.ends_at_ns is not None:
             return
         stream.newest = received
-        parameters = received.opener.generation.parameters
         for other in stream.by_low_bits.values():
             if other is received:
                 break
             if other.ends_at_ns is None:
+                parameters = other.opener.generation.parameters
                 other.ends_at_ns = now.latest_ns + parameters.past_ns + parameters.skew_ns
 
-    def _note_summary(self, received: ReceivedGeneration, payload: bytes) -> None:
+    def _complete(
+        self,
+        received: ReceivedGeneration,
+        opened: OpenedSegment,
+        payload: bytes,
+        frames: list[Frame],
+    ) -> None:
+        received.frames += 1
+        if opened.kind == constants.KIND_FRAME:
+            received.payload_bytes += len(payload)
+            source = received.opener.generation
+            frames.append(Frame(source, opened.frame_number, opened.tick, payload, opened.flags))
+            return
         try:
             summary = Summary.decode(payload)
         except RemoteProtocolError:

@@ -1,4 +1,4 @@
-"""FrameSealer: `core.sealer` for the hot path, with prepared hash states; proved equal to it by a test."""
+"""FrameSealer: `core.sealer` for the hot path, with prepared hash states, and proved equal."""
 
 from hashlib import sha256
 
@@ -7,57 +7,66 @@ from tickseal.core.errors import ExhaustedError, LocalProtocolError
 from tickseal.core.header import SegmentHeader
 from tickseal.core.keyschedule import frame_key_message
 from tickseal.generation import Generation
-from tickseal.parameters import Renewal
-from tickseal.primitives import Aead, HashState, aead, hmac_states
+from tickseal.parameters import Profile, Renewal
+from tickseal.primitives import AEADS, Aead, HashState, hmac_states
 
 Buffer = bytes | bytearray | memoryview
 
 _CARRIED_FLAGS = constants.FLAG_BACKFILL | constants.FLAG_HOLDOVER
 _WHOLE = constants.FLAG_FIRST | constants.FLAG_LAST
+_NUMBERS_END = constants.EVERY_FRAME_OF_INTERVAL
 
 
 class FrameSealer:
     """Seals the frames of one generation, each under its own key; numbers them itself.
 
-    Since the sealer owns both the frame number and the walker, no (key, nonce) can come twice from it. It is
-    not thread-safe.
+    Since the sealer owns both the frame number and the walker, no (key, nonce) can come twice from
+    it. A call that raises has sealed nothing and moved nothing. It is not thread-safe.
 
     Args:
         generation: taken over; do not use it elsewhere.
     """
 
     __slots__ = (
-        "_aead", "_context", "_epoch", "_every_frame", "_flags", "_frame_bytes", "_frame_state", "_generation",
-        "_hash", "_hash_bytes", "_head", "_inner", "_key_bytes", "_number_bytes", "_outer", "_segment_bytes",
-        "_suite", "_tail", "_tick", "frame_number", "keys_derived",
+        "_aead", "_cipher", "_context", "_epoch", "_every_frame", "_flags", "_frame_bytes",
+        "_generation", "_hash", "_hash_bytes", "_head", "_inner", "_key_bytes", "_kind",
+        "_number", "_number_bytes", "_outer", "_pad", "_segment_bytes", "_tail", "_tick",
+        "_unmarked", "keys_derived",
     )  # fmt: skip
 
-    # Set when the first tick begins, before which nothing reads them.
-    _aead: Aead
-    _frame_state: HashState
-    _hash: bytes
-    _inner: HashState
+    # Set when the first tick begins, before which nothing reads them: HMAC's two states under the
+    # epoch secret; the first of them once it has taken in the tick; with one key an interval, that.
+    _pad: HashState
     _outer: HashState
+    _inner: HashState
+    _hash: bytes
+    _cipher: Aead
 
     def __init__(self, generation: Generation) -> None:
         parameters = generation.parameters
+        profile = parameters.profile
         self._generation = generation
         self._context = generation.context
         self._every_frame = parameters.renewal is Renewal.EVERY_FRAME
-        self._suite = int(parameters.suite)
+        self._aead = AEADS[parameters.suite]
         self._key_bytes = parameters.suite.key_bytes
         self._hash_bytes = parameters.hash_length
         self._segment_bytes = parameters.segment_bytes
         self._frame_bytes = parameters.frame_bytes
-        profile = parameters.profile
         self._number_bytes = -(constants.FRAME_BITS[profile] // 8)
         self._tail = bytes(constants.SEGMENT_INDEX_BITS[profile] // 8)
+        # Flags that a whole frame's first, middle and last segment do not bear, as they lie in the
+        # header's second byte.
+        self._unmarked = tuple(
+            flags << (4 if profile is Profile.COMPACT else 0)
+            for flags in (constants.FLAG_LAST, _WHOLE, constants.FLAG_FIRST)
+        )
         self._epoch = -1
-        self._tick = -1
-        self._flags = -1
+        self._tick: int | None = None
+        # What the header's first bytes, up to the frame number, were made for.
+        self._flags = self._kind = -1
         self._head = b""
-        #: The number that the next frame gets; the count of frames sealed so far.
-        self.frame_number = 0
+        self._number = 0
         #: Frame keys derived so far.
         self.keys_derived = 0
 
@@ -67,9 +76,14 @@ class FrameSealer:
         return self._generation
 
     @property
+    def frame_number(self) -> int:
+        """The number that the next frame gets; the count of frames sealed so far."""
+        return self._number
+
+    @property
     def tick(self) -> int:
         """Tick of the last frame; -1 before the first."""
-        return self._tick
+        return -1 if self._tick is None else self._tick
 
     def seal(
         self, payload: Buffer, tick: int, flags: int = 0, kind: int = constants.KIND_FRAME
@@ -86,136 +100,108 @@ class FrameSealer:
             ExhaustedError: the generation has no such tick; open the next one.
         Source: docs/protocol.md section 5.
         """
-        if tick != self._tick:
-            self._advance(tick)
-        size = len(payload)
-        if size > self._segment_bytes or kind:
-            return self._seal_general(payload, flags, kind)
-        if flags != self._flags:
-            self._set_flags(flags)
-
-        # The number moves first: a failure below loses one, and never repeats one.
-        number = self.frame_number
-        self.frame_number = number + 1
-        number_8 = number.to_bytes(8, "big")
-        if self._every_frame:
-            state = self._frame_state.copy()
-            state.update(number_8 + b"\x01")
-            outer = self._outer.copy()
-            outer.update(state.digest())
-            key = outer.digest()
-            self.keys_derived += 1
-            head = self._head + number_8[self._number_bytes :] + self._tail
-            return [
-                head
-                + sha256(key).digest()[: self._hash_bytes]
-                + aead(self._suite, key[: self._key_bytes]).encrypt(
-                    number_8 + b"\0\0\0\0", payload, head + self._context
-                )
-            ]
-        head = self._head + number_8[self._number_bytes :] + self._tail
-        return [
-            head
-            + self._hash
-            + self._aead.encrypt(number_8 + b"\0\0\0\0", payload, head + self._context)
-        ]
-
-    def clear(self) -> None:
-        """Erase the secrets; nothing can be sealed any more."""
-        self._generation.clear()
-        self._epoch = self._tick = 1 << 64
-        for name in ("_aead", "_frame_state", "_inner", "_outer"):
-            if hasattr(self, name):
-                delattr(self, name)
-
-    def __repr__(self) -> str:
-        return f"<FrameSealer of {self._generation!r}, next frame {self.frame_number}>"
-
-    def _advance(self, tick: int) -> None:
-        if tick < self._tick:
-            raise LocalProtocolError(f"tick {tick} is before tick {self._tick} of the frame before")
-        if tick < 0 or tick >= 1 << 64:
-            raise ExhaustedError(f"tick {tick} is not of this generation; open the next one")
-        epoch = self._generation.epoch(tick)
-        if epoch != self._epoch:
-            self._inner, self._outer = hmac_states(self._generation.walker.take(epoch))
-            self._epoch = epoch
-        self._tick = tick
-        self._flags = -1
-        if self._every_frame:
-            self._frame_state = self._inner.copy()
-            self._frame_state.update(frame_key_message(tick, 0)[:-9])
-        else:
-            inner, outer = self._inner.copy(), self._outer.copy()
-            inner.update(frame_key_message(tick, constants.EVERY_FRAME_OF_INTERVAL))
-            outer.update(inner.digest())
-            key = outer.digest()
-            self.keys_derived += 1
-            self._hash = sha256(key).digest()[: self._hash_bytes]
-            self._aead = aead(self._suite, key[: self._key_bytes])
-
-    def _set_flags(self, flags: int) -> None:
-        self._head = self._header(0, flags & _CARRIED_FLAGS | _WHOLE, constants.KIND_FRAME)[
-            : self._number_bytes - len(self._tail)
-        ]
-        self._flags = flags
-
-    def _header(self, index: int, flags: int, kind: int) -> bytes:
-        generation = self._generation
-        return SegmentHeader(
-            generation.parameters.profile,
-            kind,
-            flags,
-            generation.number,
-            generation.handle,
-            self._tick,
-            self.frame_number,
-            index,
-        ).pack()
-
-    def _seal_general(self, payload: Buffer, flags: int, kind: int) -> list[bytes]:
+        if type(payload) is not bytes:
+            payload = memoryview(payload).cast("B")
         size = len(payload)
         if size > self._frame_bytes:
             raise LocalProtocolError(
                 f"a frame of {size} bytes is larger than frame_bytes = {self._frame_bytes}"
             )
-        number = self.frame_number
+        if tick != self._tick:
+            self._advance(tick)
+        if flags != self._flags or kind != self._kind:
+            self._make_head(tick, flags, kind)
+
+        # The number moves first: a failure below loses one, and never repeats one.
+        number = self._number
+        if number >= _NUMBERS_END:
+            raise ExhaustedError("frame numbers are used up; open the next generation")
+        self._number = number + 1
         number_8 = number.to_bytes(8, "big")
         if self._every_frame:
-            state, outer = self._frame_state.copy(), self._outer.copy()
-            state.update(number_8 + b"\x01")
-            outer.update(state.digest())
+            inner = self._inner.copy()
+            inner.update(number_8 + b"\x01")
+            outer = self._outer.copy()
+            outer.update(inner.digest())
             key = outer.digest()
             self.keys_derived += 1
             hashed = sha256(key).digest()[: self._hash_bytes]
-            cipher = aead(self._suite, key[: self._key_bytes])
+            cipher = self._aead(key[: self._key_bytes])
         else:
-            hashed, cipher = self._hash, self._aead
-        step = self._segment_bytes
-        last = max(0, (size - 1) // step)
-        carried = flags & _CARRIED_FLAGS
-        index_bytes = len(self._tail)
-        first_head = self._header(0, carried | constants.FLAG_FIRST | (0 if last else 2), kind)
-        middle = self._header(0, carried, kind)[:-index_bytes]
-        final = self._header(0, carried | constants.FLAG_LAST, kind)[:-index_bytes]
-        self.frame_number = number + 1
-        encrypt, context = cipher.encrypt, self._context
+            hashed, cipher = self._hash, self._cipher
+
+        head = self._head + number_8[self._number_bytes :]
+        if size > self._segment_bytes:
+            return self._seal_segments(payload, cipher, head, hashed, number_8)
+        head += self._tail
+        return [
+            head + hashed + cipher.encrypt(number_8 + b"\0\0\0\0", payload, head + self._context)
+        ]
+
+    def clear(self) -> None:
+        """Erase the secrets; nothing can be sealed any more."""
+        self._generation.clear()
+        self._epoch = -1
+        self._tick = None
+        for name in ("_cipher", "_inner", "_outer", "_pad"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def __repr__(self) -> str:
+        return f"<FrameSealer of {self._generation!r}, next frame {self._number}>"
+
+    def _advance(self, tick: int) -> None:
+        if tick < max(self.tick, 0):
+            raise LocalProtocolError(f"tick {tick} is before tick {self.tick} of the frame before")
+        if tick >> 64:
+            raise ExhaustedError(f"tick {tick} is beyond every generation; is the clock set?")
+        epoch = self._generation.epoch(tick)
+        if epoch != self._epoch:
+            self._pad, self._outer = hmac_states(self._generation.walker.take(epoch))
+            self._epoch = epoch
+        self._tick = tick
+        self._kind = -1
+        if self._every_frame:
+            self._inner = self._pad.copy()
+            self._inner.update(frame_key_message(tick, 0)[:-9])
+            return
+        inner, outer = self._pad.copy(), self._outer.copy()
+        inner.update(frame_key_message(tick, constants.EVERY_FRAME_OF_INTERVAL))
+        outer.update(inner.digest())
+        key = outer.digest()
+        self.keys_derived += 1
+        self._hash = sha256(key).digest()[: self._hash_bytes]
+        self._cipher = self._aead(key[: self._key_bytes])
+
+    def _make_head(self, tick: int, flags: int, kind: int) -> None:
+        generation = self._generation
+        header = SegmentHeader(
+            generation.parameters.profile,
+            kind,
+            flags & _CARRIED_FLAGS | _WHOLE,
+            generation=generation.number,
+            handle=generation.handle,
+            tick=tick,
+            frame_number=0,
+            segment_index=0,
+        ).pack()
+        self._head = header[: self._number_bytes - len(self._tail)]
+        self._flags, self._kind = flags, kind
+
+    def _seal_segments(
+        self, payload: bytes | memoryview, cipher: Aead, head: bytes, hashed: bytes, number_8: bytes
+    ) -> list[bytes]:
+        """Return the two or more segments of a frame; head ends before the segment index."""
+        context, step, index_bytes = self._context, self._segment_bytes, -len(self._tail)
+        start, marks, rest = head[:1], head[1], head[2:]
+        first, middle, final = (start + bytes((marks ^ bits,)) + rest for bits in self._unmarked)
+        heads = [first, *[middle] * ((len(payload) - 1) // step - 1), final]
         view = memoryview(payload)
-        segments = []
-        for index in range(last + 1):
-            if index == 0:
-                head = first_head
-            elif index < last:
-                head = middle + index.to_bytes(index_bytes, "big")
-            else:
-                head = final + index.to_bytes(index_bytes, "big")
-            segments.append(
-                head
-                + hashed
-                + encrypt(
-                    number_8 + index.to_bytes(4, "big"),
-                    view[index * step : (index + 1) * step],
-                    head + context,
-                )
-            )
+        encrypt = cipher.encrypt
+        segments: list[bytes] = []
+        for index, unnumbered in enumerate(heads):
+            index_4 = index.to_bytes(4, "big")
+            header = unnumbered + index_4[index_bytes:]
+            part = view[index * step : (index + 1) * step]
+            segments.append(header + hashed + encrypt(number_8 + index_4, part, header + context))
         return segments
