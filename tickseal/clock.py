@@ -107,6 +107,7 @@ class Clock(Protocol):
 
     def now(self) -> ClockInterval:
         """Return a reading; it never blocks and never raises."""
+        ...
 
 
 class ClockJumpError(ClockError):

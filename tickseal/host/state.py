@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 
@@ -28,7 +28,7 @@ _NEXT_STEP = {
 
 
 @contextlib.contextmanager
-def _explained(doing: str, path: Path) -> Iterator[None]:
+def _explained(doing: str, path: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:

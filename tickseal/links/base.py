@@ -22,6 +22,7 @@ class SegmentLink(Protocol):
 
     async def send(self, segments: Sequence[bytes]) -> None:
         """Hand segments over; return when the machine took them. Losses are counted, not raised."""
+        ...
 
     async def receive(self) -> list[tuple[bytes, Address]]:
         """Wait for segments; return all that are there, at least one, up to the link's batch limit.
@@ -29,9 +30,11 @@ class SegmentLink(Protocol):
         Raises:
             LinkError: the link was closed.
         """
+        ...
 
     def close(self) -> None:
         """Give the link up; a waiting receive() raises LinkError."""
+        ...
 
 
 class StreamLink(Protocol):
@@ -40,10 +43,12 @@ class StreamLink(Protocol):
     @property
     def peer(self) -> Address:
         """Who is at the other end."""
+        ...
 
     @property
     def is_writable(self) -> bool:
         """Whether the write buffer is below its limit: data frames wait while it is not."""
+        ...
 
     async def receive(self) -> bytes:
         """Wait for bytes; b"" at the peer's orderly end.
@@ -51,6 +56,7 @@ class StreamLink(Protocol):
         Raises:
             LinkError: the link broke or was closed.
         """
+        ...
 
     def write(self, data: bytes) -> None:
         """Queue bytes; nothing is ever dropped.
@@ -58,6 +64,7 @@ class StreamLink(Protocol):
         Raises:
             LinkError: the link is closed, or the caller went far beyond the limit without drain().
         """
+        ...
 
     async def drain(self) -> None:
         """Wait until the write buffer is below its limit.
@@ -65,9 +72,12 @@ class StreamLink(Protocol):
         Raises:
             LinkError: the link broke.
         """
+        ...
 
     async def close(self) -> None:
         """Send what is queued (for a few seconds at most), then close."""
+        ...
 
     def abort(self) -> None:
         """Close at once; what is queued is lost."""
+        ...
