@@ -5,6 +5,7 @@ _SECOND = 1_000_000_000
 FIRST_NS = 5 * _SECOND
 #: What doubling leads to, ns.
 LONGEST_NS = 60 * _SECOND
+_DOUBLINGS_MAX = 4
 
 
 class Throttle:
@@ -14,22 +15,24 @@ class Throttle:
         doubles: whether the wait grows while it does not help.
     """
 
-    __slots__ = ("_doubles", "_next_ns", "_wait_ns")
+    __slots__ = ("_doubles", "_last_ns", "_tries")
 
     def __init__(self, *, doubles: bool) -> None:
         self._doubles = doubles
-        self._wait_ns = FIRST_NS
-        self._next_ns: int | None = None
+        self._last_ns: int | None = None
+        # Since it helped.
+        self._tries = 0
 
     def allow(self, monotonic_ns: int) -> bool:
         """Tell whether to try now; if so, the try counts."""
-        if self._next_ns is not None and monotonic_ns < self._next_ns:
+        doublings = min(max(self._tries - 1, 0), _DOUBLINGS_MAX) if self._doubles else 0
+        wait_ns = min(FIRST_NS << doublings, LONGEST_NS)
+        if self._last_ns is not None and monotonic_ns < self._last_ns + wait_ns:
             return False
-        self._next_ns = monotonic_ns + self._wait_ns
-        if self._doubles:
-            self._wait_ns = min(2 * self._wait_ns, LONGEST_NS)
+        self._last_ns = monotonic_ns
+        self._tries += 1
         return True
 
     def helped(self) -> None:
         """Start again at 5 s, counted from the last try."""
-        self._wait_ns = FIRST_NS
+        self._tries = 0
