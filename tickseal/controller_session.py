@@ -65,6 +65,8 @@ class ControllerSession(Session):
         udp_port: where it takes segments by UDP; 0 where it takes them on this connection only.
         random_bytes: returns as many unpredictable bytes as it is asked for.
         monotonic_ns: the monotonic clock now; the same clock as in every later call.
+    Attributes:
+        round_trip: the last ping and its pong: what the device's clock said between; None before.
     Raises:
         LocalProtocolError: a name or port out of range.
     """
@@ -97,6 +99,7 @@ class ControllerSession(Session):
         self._opening: dict[str, StreamMetadata] = {}
         self._offered: set[tuple[int, int]] = set()
         self._resyncs: dict[int, Throttle] = {}
+        self.round_trip: RoundTrip | None = None
 
     # --- What the application calls ---
 
@@ -370,6 +373,7 @@ class ControllerSession(Session):
         return [ev.OfflineGenerationOffered(handle=offer.handle, generation=generation)]
 
     def _on_round_trip(self, trip: RoundTrip) -> list[Event]:
+        self.round_trip = trip
         return []
 
     # --- Private ---

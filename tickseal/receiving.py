@@ -65,7 +65,7 @@ class ReceivedGeneration:
 
 
 class _Stream:
-    __slots__ = ("by_low_bits", "handle", "is_revoked", "newest")
+    __slots__ = ("by_low_bits", "handle", "is_revoked", "newest", "unheld")
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -73,6 +73,7 @@ class _Stream:
         self.by_low_bits: dict[int, ReceivedGeneration] = {}
         self.newest: ReceivedGeneration | None = None
         self.is_revoked = False
+        self.unheld = 0
 
 
 class SegmentReceiver:
@@ -143,6 +144,11 @@ class SegmentReceiver:
             if received.opener.generation.number == number:
                 return received
         return None
+
+    def unheld(self, handle: int) -> int:
+        """Return how many segments of a known stream were refused as of a generation not held."""
+        stream = self._streams.get(handle & self._handle_mask)
+        return stream.unheld if stream else 0
 
     def erase(self, handle: int, number: int) -> None:
         """Erase one generation and its secrets; nothing happens where it is not held."""
@@ -226,7 +232,10 @@ class SegmentReceiver:
             return errors.UNKNOWN_HANDLE
         received = stream.by_low_bits.get(low)
         if received is None:
-            return errors.REVOKED if stream.is_revoked else errors.UNKNOWN_GENERATION
+            if stream.is_revoked:
+                return errors.REVOKED
+            stream.unheld += 1
+            return errors.UNKNOWN_GENERATION
         return stream, received
 
     def _took_over(self, stream: _Stream, received: ReceivedGeneration, now: Interval) -> None:
