@@ -1,0 +1,144 @@
+"""What people ask of a gateway, running or not: invite, list, approve, rename, revoke."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from tickseal.core.errors import ConfigError
+from tickseal.invite import split_address
+from tickseal_gateway.addresses import reachable_addresses
+from tickseal_gateway.config import ANY_HOST, Config
+from tickseal_gateway.identity import Identity
+from tickseal_gateway.invites import make_invite, now_ns, open_invites
+from tickseal_gateway.registered import Device, DeviceState, RegistryError
+from tickseal_gateway.registry import Registry
+
+_YEAR_NS = 366 * 86_400 * 1_000_000_000
+
+
+class Administration:
+    """Commands over a registry; what is live follows by Controller.apply().
+
+    Args:
+        port: where the gateway listens; that of the configuration where it does not run.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        identity: Identity,
+        registry: Registry,
+        *,
+        port: int,
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._registry = registry
+        self._port = port
+
+    def addresses(self) -> tuple[str, ...]:
+        """Return "host:port" as devices may reach the gateway."""
+        if self._config.gateway.addresses:
+            return self._config.gateway.addresses
+        host = self._config.gateway.host
+        return reachable_addresses(None if host == ANY_HOST else host, self._port)
+
+    def invite(
+        self,
+        *,
+        lifetime_ns: int,
+        name: str | None = None,
+        hybrid: bool = True,
+        addresses: Sequence[str] = (),
+    ) -> dict[str, object]:
+        """Make an invite; return its token and what it says. Blocks for the disk.
+
+        Raises:
+            RegistryError, EnrolmentError, ConfigError: as the text says.
+        """
+        if not 0 < lifetime_ns <= _YEAR_NS:
+            raise RegistryError("an invite expires after more than nothing and at most 366 days")
+        if not hybrid and not self._config.policy.allow_classical:
+            raise RegistryError(
+                "classical invites are not allowed here: set allow_classical = true in [policy]"
+            )
+        where = tuple(self._with_port(address) for address in addresses) or self.addresses()
+        invite, token = make_invite(
+            self._registry,
+            self._identity,
+            addresses=where,
+            lifetime_ns=lifetime_ns,
+            name=name,
+            hybrid=hybrid,
+        )
+        return {
+            "token": token.encode(),
+            "id": invite.id.hex(),
+            "name": invite.name,
+            "hybrid": invite.hybrid,
+            "addresses": list(where),
+            "expires_ns": invite.expires_ns,
+            "fingerprint": self._identity.fingerprint,
+        }
+
+    def invites(self) -> list[dict[str, object]]:
+        """Return the invites with which somebody may still enrol; without their secrets."""
+        return [
+            {
+                "id": invite.id.hex(),
+                "name": invite.name,
+                "hybrid": invite.hybrid,
+                "expires_ns": invite.expires_ns,
+                "is_bound": invite.bound_key is not None,
+            }
+            for invite in open_invites(self._registry, now_ns())
+        ]
+
+    def devices(self) -> list[dict[str, object]]:
+        """Return what is registered of the devices."""
+        return [
+            {
+                "name": device.name,
+                "state": device.state.value,
+                "handshake": "hybrid" if device.hybrid else "classical",
+                "enrolled_ns": device.enrolled_ns,
+                "streams": [stream.id for stream in self._registry.streams_of(device.id)],
+            }
+            for device in self._registry.devices()
+        ]
+
+    def approve(self, name: str) -> Device:
+        """Let a device that waits open streams. Blocks for the disk."""
+        device = self._registry.device_named(name)
+        if device.state is DeviceState.REVOKED:
+            raise RegistryError(
+                f"{name!r} is revoked for good; invite it anew under a new identity"
+            )
+        if device.state is DeviceState.ENROLLING:
+            raise RegistryError(f"{name!r} has not finished its enrolment yet")
+        return self._registry.set_state(device, DeviceState.APPROVED)
+
+    def rename(self, name: str, new_name: str) -> Device:
+        """Give a device another name. Blocks for the disk."""
+        return self._registry.rename(self._registry.device_named(name), new_name)
+
+    def revoke(self, name: str) -> Device:
+        """Refuse a device for good. Blocks for the disk."""
+        device = self._registry.device_named(name)
+        if device.state is DeviceState.REVOKED:
+            raise RegistryError(f"{name!r} is revoked already")
+        return self._registry.set_state(device, DeviceState.REVOKED)
+
+    def _with_port(self, address: str) -> str:
+        """Return an address that a person gave, with this gateway's port where it has none."""
+        host = address
+        try:
+            if ipaddress.ip_address(address).version == 6:
+                host = f"[{address}]"
+        except ValueError:
+            if ":" in address:
+                split_address(address)
+                return address
+        if not self._port:
+            raise ConfigError(f"{address}: say the port too, as in {host}:4710")
+        split_address(f"{host}:{self._port}")
+        return f"{host}:{self._port}"

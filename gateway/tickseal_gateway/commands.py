@@ -1,0 +1,236 @@
+"""Run the gateway: the Stream Controller and Data Sink; enrol, list, revoke, look at devices."""
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tickseal.core.errors import ConfigError
+from tickseal.host.logs import set_up_logging
+from tickseal.host.state import StateDirectory
+from tickseal.quantities import parse_duration
+from tickseal_gateway import printing
+from tickseal_gateway.config import Config, load
+from tickseal_gateway.control_socket import NotRunningError, ask
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Configuration; has a default for all."),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="State directory, in place of the configured one."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+_INVITE_EXAMPLES = """\b
+Examples:
+  tickseal gateway invite --name garden
+  tickseal gateway invite --expires 1d --address gateway.example.org:4710
+  tickseal gateway invite --classical            for a microcontroller
+"""
+_RUN_EXAMPLES = """\b
+Examples:
+  tickseal gateway run
+  tickseal gateway run --config gateway.toml --json
+"""
+_REKEY_EXAMPLES = """\b
+Examples:
+  tickseal gateway rekey garden
+  tickseal gateway rekey --all
+"""
+
+
+@app.callback()
+def gateway() -> None:
+    """Run the gateway: the Stream Controller and Data Sink; enrol, list, revoke, look at devices."""
+
+
+@app.command(epilog=_RUN_EXAMPLES)
+def run(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port for TCP and UDP; 0 for any free one.")
+    ] = None,
+    level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    as_json: JsonOption = False,
+) -> None:
+    """Run the gateway until Ctrl-C."""
+    from tickseal_gateway import service  # noqa: PLC0415 - heavy, and only needed here
+
+    if level not in ("debug", "info", "warning", "error"):
+        raise ConfigError(f"--level is debug, info, warning or error, not {level!r}")
+    set_up_logging(level, as_json=as_json)
+    settings = _settings(config, state, port)
+    asyncio.run(service.run(settings, _announce_json if as_json else _announce))
+
+
+@app.command(epilog=_INVITE_EXAMPLES)
+def invite(
+    name: Annotated[str | None, typer.Option(help="What the device will be called.")] = None,
+    expires: Annotated[str, typer.Option(metavar="TIME", help="Such as 30min, 1h, 7d.")] = "1h",
+    classical: Annotated[
+        bool, typer.Option(help="Without ML-KEM-768, for microcontrollers; pinned for good.")
+    ] = False,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help="Where the device reaches the gateway; repeatable."),
+    ] = None,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a one-time token, as text and as QR code, that enrols one device."""
+    try:
+        lifetime_ns = parse_duration(expires)
+    except ValueError as error:
+        raise ConfigError(f"--expires {expires!r}: {error}; for example 1h") from None
+    arguments: dict[str, object] = {
+        "lifetime_ns": lifetime_ns,
+        "name": name,
+        "hybrid": not classical,
+        "addresses": address or [],
+    }
+    settings = _settings(config, state)
+    made = _do(settings, {"do": "invite", **arguments}, lambda admin: admin.invite(**arguments))
+    if as_json:
+        typer.echo(json.dumps(made))
+        return
+    typer.echo(_qr_code(made["token"]))
+    typer.echo(made["token"])
+    typer.echo(
+        f"\nOn the device:  tickseal edge enrol TOKEN\nFor {made['name'] or 'one device'}, once, "
+        f"for {printing.until(made['expires_ns'])}, "
+        f"{'hybrid' if made['hybrid'] else 'classical'}; it reaches the gateway at "
+        f"{', '.join(made['addresses'])}. Keep the token secret until it is used."
+    )
+
+
+@app.command()
+def devices(
+    config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """List the devices, and their health while the gateway runs."""
+    rows = _do(_settings(config, state), {"do": "devices"}, lambda admin: admin.devices())
+    typer.echo(json.dumps(rows) if as_json else printing.devices(rows))
+
+
+@app.command()
+def streams(
+    config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """List the streams that flow through the running gateway."""
+    rows = ask(_settings(config, state).state_path, {"do": "status"})["streams"]
+    typer.echo(json.dumps(rows) if as_json else printing.streams(rows))
+
+
+@app.command()
+def status(
+    config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what the running gateway does: devices, streams, refusals, alarms."""
+    snapshot = ask(_settings(config, state).state_path, {"do": "status"})
+    typer.echo(json.dumps(snapshot) if as_json else printing.status(snapshot))
+
+
+@app.command()
+def approve(name: str, config: ConfigOption = None, state: StateOption = None) -> None:
+    """Let a device that waits (policy approve = true) open streams."""
+    _do(_settings(config, state), {"do": "approve", "name": name}, lambda a: a.approve(name))
+    typer.echo(f"{name} may open streams")
+
+
+@app.command()
+def rename(
+    name: str, new_name: str, config: ConfigOption = None, state: StateOption = None
+) -> None:
+    """Give a device another name."""
+    request: dict[str, object] = {"do": "rename", "name": name, "new_name": new_name}
+    _do(_settings(config, state), request, lambda admin: admin.rename(name, new_name))
+    typer.echo(f"{name} is now {new_name}")
+
+
+@app.command()
+def revoke(name: str, config: ConfigOption = None, state: StateOption = None) -> None:
+    """Refuse a device for good: its session and streams end at once."""
+    _do(_settings(config, state), {"do": "revoke", "name": name}, lambda a: a.revoke(name))
+    typer.echo(f"{name} is revoked")
+
+
+@app.command(epilog=_REKEY_EXAMPLES)
+def rekey(
+    name: Annotated[str | None, typer.Argument()] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All devices.")] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Let a device, or all, begin a new generation of keys for each stream."""
+    if (name is None) is not everything:
+        raise ConfigError("say one device by its name, or --all")
+    asked = ask(_settings(config, state).state_path, {"do": "rekey", "name": name})
+    typer.echo(f"asked for new keys of {asked} streams")
+
+
+def _settings(config: Path | None, state: Path | None, port: int | None = None) -> Config:
+    return load(config).with_overrides(state=state, port=port)
+
+
+def _do(
+    settings: Config,
+    request: dict[str, object],
+    do_it: Callable[[Any], Any],
+) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Ask the running gateway; where none runs, do it on its state directory."""
+    try:
+        return ask(settings.state_path, request)
+    except NotRunningError:
+        from tickseal_gateway.administration import Administration  # noqa: PLC0415 - heavy
+        from tickseal_gateway.service import open_registry  # noqa: PLC0415
+
+        with StateDirectory.open(settings.state_path) as directory:
+            identity, registry = open_registry(settings, directory)
+            try:
+                port = settings.gateway.port
+                return do_it(Administration(settings, identity, registry, port=port))
+            finally:
+                registry.close()
+
+
+def _qr_code(token: str) -> str:
+    import segno  # noqa: PLC0415 - only needed here
+
+    drawn = io.StringIO()
+    segno.make(token, error="l", micro=False).terminal(out=drawn, border=2, compact=True)
+    return drawn.getvalue()
+
+
+def _announce(event: str, snapshot: dict[str, Any]) -> None:
+    gateway, totals = snapshot["gateway"], snapshot["totals"]
+    if event == "ready":
+        lines = [
+            f"tickseal gateway {gateway['name']} is running",
+            f"  devices reach it at  {', '.join(gateway['addresses'])}  (TCP and UDP)",
+            f"  identity             {gateway['fingerprint']}",
+            f"  state                {gateway['state']}",
+            *([f"  page                 {gateway['page']}"] if gateway["page"] else []),
+            "  enrol a device       tickseal gateway invite",
+        ]
+        typer.echo("\n".join(lines))
+    else:
+        typer.echo(
+            f"stopped: {totals['frames']} frames opened, {printing.size(totals['payload_bytes'])}, "
+            f"{totals['missing']} missing; segments refused: {printing.counts(totals['refusals'])}"
+        )
+    sys.stdout.flush()
+
+
+def _announce_json(event: str, snapshot: dict[str, Any]) -> None:
+    typer.echo(json.dumps({"event": event, **snapshot}))
+    sys.stdout.flush()

@@ -1,0 +1,368 @@
+"""One device's connection: the protocol's session between a link and the gateway's decisions."""
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from tickseal import events as ev
+from tickseal.control import Hello, ReportRow
+from tickseal.controller_session import ControllerSession
+from tickseal.core.constants import SALT_BYTES
+from tickseal.core.errors import LinkError, LocalProtocolError, TicksealError
+from tickseal.host.kernel_clock import boottime_ns
+from tickseal.links.base import StreamLink, plain_address
+from tickseal.links.sockets import site
+from tickseal.negotiation import NegotiationError, clamp, pick_generation
+from tickseal_gateway.registered import (
+    Device,
+    DeviceState,
+    Invite,
+    OfflineGeneration,
+    RegistryError,
+)
+from tickseal_gateway.streams import Held
+
+if TYPE_CHECKING:
+    from tickseal_gateway.controller import Controller
+
+_logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """One connection, from its first byte to its end.
+
+    Attributes:
+        session: the protocol's side of it.
+        device: whose it is, once the session has started.
+        hello: what the device said of itself.
+        address: the peer's host, for people.
+        started_ns, heard_ns: when the session started, and when its peer was last heard; monotonic.
+        hybrid: whether the handshake was the one with ML-KEM-768.
+    """
+
+    def __init__(self, controller: "Controller", link: StreamLink) -> None:
+        self._controller = controller
+        self._link = link
+        identity = controller.identity
+        self.session = ControllerSession(
+            private_key=identity.private,
+            public_key=identity.public,
+            name=controller.config.gateway.name,
+            udp_port=controller.udp_port,
+            random_bytes=os.urandom,
+            monotonic_ns=boottime_ns(),
+        )
+        self.device: Device | None = None
+        self.hello: Hello | None = None
+        self.address = plain_address(link.peer)[0]
+        self.opened_ns = self.started_ns = self.heard_ns = boottime_ns()
+        self.hybrid = False
+        self._static_public = b""
+        self._invite: Invite | None = None
+        self._name = ""
+        self._admitted: str | None = None
+        self._lane: dict[tuple[int, int], Held] = {}
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        place = site(self._link.peer)
+        if not self._controller.admission.enter(place, self.opened_ns):
+            self._link.abort()
+            return
+        self._admitted = place
+        try:
+            await self._converse()
+        except LinkError as error:
+            _logger.debug("%s: %s", self.address, error)
+        finally:
+            self._leave_admission()
+            self.session.close()
+            self._controller.leave(self)
+
+    async def _converse(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self.session.is_closed:
+            deadline = self.session.next_deadline_ns() or 0
+            wait_s = max(0.0, (deadline - boottime_ns()) / 1e9)
+            try:
+                async with asyncio.timeout_at(loop.time() + wait_s):
+                    data = await self._link.receive()
+            except TimeoutError:
+                found = self.session.on_deadline(self._controller.clock.now(), boottime_ns())
+            else:
+                self.heard_ns = boottime_ns()
+                found = self.session.receive(data, self._controller.clock.now(), self.heard_ns)
+            for event in found:
+                await self._handle(event)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what the session has to say, as far as the link takes it. Any task."""
+        while self._link.is_writable and (data := self.session.data_to_send()):
+            self._link.write(data)
+
+    def end(self) -> None:
+        """Flush, then let the connection go: after session.close() or revoke(), by another task."""
+        try:
+            self.flush()
+        except LinkError:
+            self._link.abort()
+            return
+        self._controller.spawn(self._link.close())
+
+    # --- Events ---
+
+    async def _handle(self, event: ev.Event) -> None:
+        match event:
+            case ev.SegmentsReceived():
+                await self._take(event)
+            case ev.HandshakeRequested():
+                self._decide(event)
+            case ev.SessionStarted():
+                await self._start(event)
+            case ev.DeviceStored():
+                if self.device is not None:
+                    self.device = await self._controller.confirm(self.device)
+            case ev.OpenRequested():
+                await self._open(event)
+            case ev.StreamClosed():
+                self._controller.retire(self, event.handle, event.generation)
+            case ev.OfflineGenerationOffered():
+                await self._take_offer(event)
+            case ev.BackfillAnnounced():
+                self._announce(event)
+            case ev.BackfillFinished():
+                await self._finish_backfill(event)
+            case ev.ClockDisagreement():
+                self._controller.clock_changed(self, event)
+            case ev.ClockAgreement():
+                self._controller.clock_changed(self, None)
+            case ev.AlarmRaised():
+                self._controller.device_alarm(self, event)
+            case ev.SessionClosed():
+                self._log_end(event)
+
+    def _decide(self, request: ev.HandshakeRequested) -> None:
+        decision = self._controller.judge(request)
+        if isinstance(decision, str):
+            self._controller.refused_handshakes[decision] += 1
+            self._controller.once.change(
+                f"refused {request.static_public.hex()}", decision, logging.WARNING,
+                "refused a device at %s: %s", self.address, decision,
+            )  # fmt: skip
+            self.session.refuse(decision)
+            return
+        self._static_public = request.static_public
+        self.hybrid = request.hybrid
+        if isinstance(decision, Invite):
+            self._invite = decision
+            self._name = self._controller.name_for(decision, request.static_public)
+            self.session.accept(decision.secret, enrolling=self._name)
+        else:
+            self.session.accept(decision.psk)
+
+    async def _start(self, event: ev.SessionStarted) -> None:
+        controller = self._controller
+        self.hello = event.hello
+        self.started_ns = boottime_ns()
+        self._leave_admission()
+        invite, psk, key, name = self._invite, event.device_psk, self._static_public, self._name
+        if psk is not None and invite is not None:
+            try:
+                device = await controller.durably(
+                    lambda: controller.registry.enrol(invite, key, psk, name)
+                )
+            except TicksealError as error:
+                # What waits to be sent says "enrolled": it must not go out.
+                _logger.error("could not enrol %s: %s", self.address, error)
+                self.session.close()
+                self._link.abort()
+                return
+            _logger.info("enrolled %s at %s (%s)", device.name, self.address, self.handshake)
+        else:
+            known = controller.registry.device_of_key(self._static_public)
+            if known is None or known.state is DeviceState.REVOKED:
+                self.session.revoke()
+                return
+            device = known
+            if device.state is DeviceState.ENROLLING:
+                device = await controller.confirm(device)
+        if not self.session.is_closed:
+            self.device = device
+            controller.join(self)
+
+    async def _open(self, request: ev.OpenRequested) -> None:
+        controller, session = self._controller, self.session
+        stream_id = request.metadata.id
+        try:
+            device = self._require_device()
+            stream = await controller.claim_stream(device, request.metadata)
+            held = controller.table.get(stream.handle)
+            parameters = clamp(
+                request.wish,
+                controller.negotiation,
+                now=controller.clock.now(),
+                generation=pick_generation(os.urandom, controller.recent(stream.handle)),
+            )
+        except NegotiationError as refusal:
+            reason, detail = refusal.reason, refusal.detail
+        except OpeningRefusedError as refusal:
+            reason, detail = refusal.reason, str(refusal)
+        except TicksealError as error:
+            reason, detail = "store", str(error)
+        else:
+            if session.is_closed:
+                return
+            generation = session.grant_stream(
+                stream_id, parameters, handle=stream.handle, salt=os.urandom(SALT_BYTES)
+            )
+            controller.note_generation(stream.handle, parameters.generation)
+            controller.table.install(stream, device, generation, monotonic_ns=boottime_ns())
+            _logger.log(
+                logging.DEBUG if held else logging.INFO,
+                "%s opened %s (%s, a tick of %g ms)",
+                device.name, stream_id, parameters.suite.name, parameters.interval_ns / 1e6,
+            )  # fmt: skip
+            return
+        controller.once.change(
+            f"stream {stream_id}",
+            reason,
+            logging.WARNING,
+            "refused the stream %r: %s",
+            stream_id,
+            detail,
+        )
+        if not session.is_closed:
+            session.refuse_stream(stream_id, reason, detail.encode()[:200].decode(errors="ignore"))
+
+    async def _take(self, event: ev.SegmentsReceived) -> None:
+        ingest = self._controller.ingest
+        if not self._lane:
+            ingest.take(list(event.segments))
+            return
+        batch = await ingest.backfill(list(event.segments), self._lane.values())
+        if not ingest.stores:
+            await self._controller.stored(batch.marks)
+
+    async def _take_offer(self, event: ev.OfflineGenerationOffered) -> None:
+        number = event.generation.number
+        try:
+            stored_until = await self._controller.take_offer(self, event)
+        except OpeningRefusedError as refusal:
+            if not self.session.is_closed:
+                self.session.answer_offer(
+                    event.handle, number, accepted=False, reason=refusal.reason
+                )
+            return
+        if self.session.is_closed:
+            return
+        self.session.answer_offer(event.handle, number, accepted=True)
+        if stored_until:
+            self.session.send_stored_until(event.handle, number, stored_until)
+
+    def _announce(self, event: ev.BackfillAnnounced) -> None:
+        key = (event.handle, event.generation)
+        if not self._owns(event.handle):
+            self._complain("backfill", "a backfill of a stream that is not yours")
+            return
+        held = self._controller.table.find(*key)
+        if held is None:
+            if self._controller.registry.offline(*key) is None:
+                # A live generation of before a restart: nothing opens its frames any more.
+                self.session.send_stored_until(*key, event.frames[1])
+            else:
+                self._complain("backfill", "offer the offline generation before its backfill")
+            return
+        try:
+            self._controller.table.announce(*key, event.ticks)
+        except LocalProtocolError as error:
+            self._complain("backfill", str(error))
+            return
+        self._lane[key] = held
+        if held.stored_until > event.frames[0]:
+            self.session.send_stored_until(*key, held.stored_until)
+
+    async def _finish_backfill(self, event: ev.BackfillFinished) -> None:
+        key = (event.handle, event.generation)
+        if not self._owns(event.handle):
+            return
+        self._lane.pop(key, None)
+        self._controller.table.erase(*key)
+        known = self._controller.registry.offline(*key)
+        if known is not None and not known.is_finished:
+            finished = OfflineGeneration(
+                handle=known.handle,
+                number=known.number,
+                stored_until=known.stored_until,
+                is_finished=True,
+            )
+            await self._controller.durably(lambda: self._controller.registry.keep_offline(finished))
+
+    # --- What the controller has to say, by other tasks ---
+
+    def report(self, rows: list[ReportRow]) -> None:
+        """Tell the device what was opened and refused."""
+        self.session.report(rows)
+
+    @property
+    def handshake(self) -> str:
+        """Which handshake it was, for people."""
+        return "hybrid" if self.hybrid else "classical"
+
+    # --- Private ---
+
+    def _require_device(self) -> Device:
+        device = self.device
+        if device is None:
+            raise OpeningRefusedError("role", "this session has no device")
+        current = self._controller.registry.device(device.id)
+        if current is None or current.state is DeviceState.REVOKED:
+            raise OpeningRefusedError("revoked", "this device is revoked")
+        self.device = current
+        if current.state is not DeviceState.APPROVED:
+            raise OpeningRefusedError("pending", "the device waits to be approved at the gateway")
+        if self._controller.is_stopped(current):
+            raise OpeningRefusedError("clock", "the clocks of device and gateway disagree")
+        return current
+
+    def _owns(self, handle: int) -> bool:
+        stream = self._controller.registry.stream(handle)
+        return (
+            stream is not None
+            and self.device is not None
+            and stream.device_id == self.device.id
+            and not stream.is_retired
+        )
+
+    def _complain(self, reason: str, detail: str) -> None:
+        self.session.alarm(reason, detail[:200])
+        self._controller.once.change(
+            f"{self._named} {reason}", detail, logging.WARNING, "%s: %s", self._named, detail
+        )
+
+    def _leave_admission(self) -> None:
+        if self._admitted is not None:
+            self._controller.admission.leave(self._admitted)
+            self._admitted = None
+
+    @property
+    def _named(self) -> str:
+        return self.device.name if self.device else self.address
+
+    def _log_end(self, event: ev.SessionClosed) -> None:
+        level = logging.INFO if self.device else logging.DEBUG
+        _logger.log(level, "%s: the session ended: %s %s", self._named, event.reason, event.detail)
+
+
+class OpeningRefusedError(RegistryError):
+    """A stream or an offline generation is not taken; reason is the word for the device."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail or reason)
+        self.reason = reason
+
+
+def age_s(since_monotonic_ns: int) -> float:
+    """Return how long ago an instant of the monotonic clock was, s."""
+    return (boottime_ns() - since_monotonic_ns) / 1e9

@@ -1,0 +1,75 @@
+"""Ingest: batches of segments from any link to opened frames, and those to every output."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from tickseal.clock import Clock
+from tickseal.links.base import SegmentLink
+from tickseal.opening import Buffer
+from tickseal_gateway.outputs.base import OutputRunner
+from tickseal_gateway.readings import Batch
+from tickseal_gateway.streams import Held, StreamTable
+
+
+class Ingest:
+    """Where segments come together.
+
+    Args:
+        table: the streams.
+        clock: read once a batch.
+        outputs: get every batch; each on its own.
+        store: the one of them whose writing is waited for and acknowledged; None where nothing is stored.
+    """
+
+    def __init__(
+        self,
+        table: StreamTable,
+        clock: Clock,
+        outputs: Sequence[OutputRunner],
+        store: OutputRunner | None,
+    ) -> None:
+        self.outputs = list(outputs)
+        self._table = table
+        self._clock = clock
+        self._store = store
+
+    async def serve(self, link: SegmentLink) -> None:
+        """Take in what a link gives, for ever.
+
+        Raises:
+            LinkError: the link was closed.
+        """
+        while True:
+            arrived = await link.receive()
+            self.take([segment for segment, _ in arrived])
+            # A flood fills the link faster than it is emptied: the other tasks get their turn.
+            await asyncio.sleep(0)
+
+    def take(self, segments: list[Buffer]) -> None:
+        """Take in a batch of live segments. Nothing is waited for: what an output cannot take, it misses."""
+        batch = self._table.take(segments, self._clock.now())
+        if len(batch):
+            for output in self.outputs:
+                output.offer(batch)
+
+    async def backfill(self, segments: list[Buffer], lane: Iterable[Held]) -> Batch:
+        """Take in segments of a connection over which generations are backfilled.
+
+        The store is waited for: so the connection, not the gateway's memory, holds what comes too fast.
+
+        Returns:
+            What was taken in; its marks may be acknowledged once the store has written it.
+        """
+        batch = self._table.take(segments, self._clock.now(), lane=lane)
+        if len(batch):
+            for output in self.outputs:
+                if output is self._store:
+                    await output.put(batch)
+                else:
+                    output.offer(batch)
+        return batch
+
+    @property
+    def stores(self) -> bool:
+        """Whether there is a store that acknowledges."""
+        return self._store is not None

@@ -1,0 +1,131 @@
+"""What commands print for people: aligned text, no colours, nothing that a pipe would spoil."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows under a head, each column as wide as it must be."""
+    texts = [list(head), *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in texts
+    )
+
+
+def age(seconds: float | None) -> str:
+    """Return a time that has passed, in words; "-" where there was nothing."""
+    if seconds is None:
+        return "-"
+    for unit, length in _UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def until(time_ns: int) -> str:
+    """Return how long it is until an instant, in words."""
+    left = time_ns / 1e9 - time.time()
+    return age(left) if left > 0 else "expired"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in words."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def counts(by_reason: dict[str, int]) -> str:
+    """Return counts by reason; "none" where all are 0."""
+    return ", ".join(f"{reason} {n}" for reason, n in sorted(by_reason.items()) if n) or "none"
+
+
+def devices(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a table of devices, from a snapshot or from the registry alone."""
+    if not rows:
+        return "no device is enrolled yet; make an invite: tickseal gateway invite"
+    return table(
+        ("device", "state", "connected", "last seen", "handshake", "clock", "streams"),
+        (
+            (
+                row["name"],
+                row["state"],
+                "-" if "is_connected" not in row else "yes" if row["is_connected"] else "no",
+                age(row.get("seen_s")),
+                row["handshake"],
+                _clock(row.get("session")),
+                " ".join(row["streams"]) or "-",
+            )
+            for row in rows
+        ),
+    )
+
+
+def streams(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a table of streams of a snapshot."""
+    if not rows:
+        return "no stream was opened since the gateway started"
+    return table(
+        ("stream", "device", "frames", "frames/s", "bytes", "keys", "missing", "refused", "last"),
+        (
+            (
+                row["id"],
+                row["device"],
+                row["frames"],
+                f"{row['frames_per_s']:.1f}",
+                size(row["payload_bytes"]),
+                row["keys_derived"],
+                row["missing"],
+                counts(row["refusals"]),
+                age(row["last_frame_s"]),
+            )
+            for row in rows
+        ),
+    )
+
+
+def status(snapshot: dict[str, Any]) -> str:
+    """Return a snapshot in words."""
+    gateway, clock, totals = snapshot["gateway"], snapshot["clock"], snapshot["totals"]
+    parts = [
+        f"{gateway['name']} at {', '.join(gateway['addresses'])}"
+        + (f", page {gateway['page']}" if gateway["page"] else ""),
+        f"running for {age((gateway['now_ns'] - gateway['started_ns']) / 1e9)}, clock by "
+        f"{clock['discipline']} +/- {clock['uncertainty_ns'] / 1e6:.1f} ms",
+        f"{totals['frames']} frames ({totals['frames_per_s']:.1f} a second), "
+        f"{size(totals['payload_bytes'])}, {totals['missing']} missing; segments refused: "
+        f"{counts(totals['refusals'])}",
+        "",
+        devices(snapshot["devices"]),
+        "",
+        streams(snapshot["streams"]),
+    ]
+    troubled = [o for o in snapshot["outputs"] if o["error"] or o["missed"]]
+    for output in troubled:
+        parts.append(f"output {output['name']}: missed {output['missed']}; {output['error']}")
+    for alarm in snapshot["alarms"]:
+        whose = f" of {alarm['device']}" if alarm["device"] else ""
+        parts.append(f"ALARM {alarm['kind']}{whose}: {alarm['detail']}")
+    return "\n".join(parts)
+
+
+def _text(cell: object) -> str:
+    return str(cell)
+
+
+def _clock(session: dict[str, Any] | None) -> str:
+    clock = session["clock"] if session else None
+    if not clock:
+        return "-"
+    agrees = "" if session and session["clock_agrees"] else ", DISAGREES"
+    return (
+        f"{clock['discipline']} {clock['offset_ns'] / 1e6:+.1f} ms "
+        f"+/- {clock['offset_uncertainty_ns'] / 1e6:.1f} ms{agrees}"
+    )

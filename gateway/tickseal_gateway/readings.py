@@ -1,0 +1,177 @@
+"""What frames mean: readings of sensors, pictures of cameras, and bytes of anything else."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tickseal import pictures, samples
+from tickseal.core.errors import RemoteProtocolError
+from tickseal.metadata import StreamMetadata
+from tickseal.receiving import Frame
+from tickseal.samples import Measured
+
+
+class Content(enum.StrEnum):
+    """What a stream's frames carry, by the key `content` of its metadata."""
+
+    #: Packs of samples (tickseal.samples).
+    READINGS = "readings"
+    #: Pictures (tickseal.pictures).
+    PICTURES = "pictures"
+    #: Bytes that only the application understands.
+    OPAQUE = "opaque"
+
+
+class Reading(NamedTuple):
+    """A sample after it was opened.
+
+    Attributes:
+        device, stream: names.
+        name: what was measured.
+        value: None for a reading that failed at the sensor.
+        unit: SenML unit (RFC 8428), or None.
+        time_ns: when it was taken, by the device, ns since 1970 UTC.
+        tick, frame, generation: where it came in.
+        flags: FLAG_BACKFILL and FLAG_HOLDOVER as the source sealed them.
+    """
+
+    device: str
+    stream: str
+    name: str
+    value: Measured | None
+    unit: str | None
+    time_ns: int
+    tick: int
+    frame: int
+    generation: int
+    flags: int
+
+
+class Picture(NamedTuple):
+    """A picture after it was opened.
+
+    Attributes:
+        device, stream, tick, frame, generation, flags: as of Reading.
+        picture: codec, size, time, data.
+        received_ns: when it was opened here, ns since 1970 UTC.
+    """
+
+    device: str
+    stream: str
+    picture: pictures.Picture
+    tick: int
+    frame: int
+    generation: int
+    flags: int
+    received_ns: int
+
+
+class Opaque(NamedTuple):
+    """A frame whose payload is the application's own."""
+
+    device: str
+    stream: str
+    payload: bytes
+    tick: int
+    frame: int
+    generation: int
+    flags: int
+    received_ns: int
+
+
+class FrameMark(NamedTuple):
+    """Which frame a batch holds, for acknowledging it once it is stored."""
+
+    handle: int
+    generation: int
+    frame: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What came out of one batch of segments, for the outputs, which must not change it.
+
+    Attributes:
+        received_ns: when, ns since 1970 UTC.
+        readings, pictures, others: in the order of arrival.
+        marks: frames that are to be acknowledged once they are stored (backfill).
+    """
+
+    received_ns: int
+    readings: list[Reading] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    others: list[Opaque] = field(default_factory=list)
+    marks: Sequence[FrameMark] = ()
+
+    def __len__(self) -> int:
+        """Count what it holds."""
+        return len(self.readings) + len(self.pictures) + len(self.others) + len(self.marks)
+
+
+def content_of(metadata: StreamMetadata) -> Content:
+    """Return what the frames of a stream carry."""
+    match metadata.extra.get("content"):
+        case samples.CONTENT:
+            return Content.READINGS
+        case pictures.CONTENT:
+            return Content.PICTURES
+        case _:
+            return Content.OPAQUE
+
+
+def read_frame(frame: Frame, device: str, content: Content, batch: Batch) -> bool:
+    """Add what a frame carries to a batch; return False where it is not what the metadata promise.
+
+    Such a frame goes to the batch's others: it is authentic, and nothing is lost.
+    """
+    source = frame.source
+    stream, generation = source.metadata.id, source.parameters.generation
+    try:
+        if content is Content.READINGS:
+            batch.readings += [
+                Reading(
+                    device,
+                    stream,
+                    sample.name,
+                    sample.value,
+                    sample.unit,
+                    sample.time_ns,
+                    frame.tick,
+                    frame.number,
+                    generation,
+                    frame.flags,
+                )
+                for sample in samples.decode_samples(frame.payload)
+            ]
+            return True
+        if content is Content.PICTURES:
+            picture = pictures.decode_picture(frame.payload)
+            batch.pictures.append(
+                Picture(
+                    device,
+                    stream,
+                    picture,
+                    frame.tick,
+                    frame.number,
+                    generation,
+                    frame.flags,
+                    batch.received_ns,
+                )
+            )
+            return True
+    except RemoteProtocolError:
+        pass
+    batch.others.append(
+        Opaque(
+            device,
+            stream,
+            frame.payload,
+            frame.tick,
+            frame.number,
+            generation,
+            frame.flags,
+            batch.received_ns,
+        )
+    )
+    return content is Content.OPAQUE

@@ -1,0 +1,141 @@
+"""The registry's tables, how they came to be, and the engine that opens them."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+
+from tickseal.core.errors import StoreError
+
+_tables = sa.MetaData()
+
+schema = sa.Table("schema_version", _tables, sa.Column("version", sa.Integer, nullable=False))
+devices = sa.Table(
+    "devices",
+    _tables,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("static_public", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("psk", sa.LargeBinary(32), nullable=False),
+    sa.Column("hybrid", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("enrolled_ns", sa.BigInteger, nullable=False),
+)
+streams = sa.Table(
+    "streams",
+    _tables,
+    sa.Column("handle", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("stream", sa.Text, nullable=False),
+    sa.Column("device_id", sa.ForeignKey("devices.id"), nullable=False),
+    sa.Column("metadata", sa.LargeBinary, nullable=False),
+    sa.Column("is_retired", sa.Boolean, nullable=False),
+    sa.Column("opened_ns", sa.BigInteger, nullable=False),
+)
+#: Generations that were begun offline, for good: none is opened twice from the same frame on.
+#: Numbers are 16 hexadecimal digits, as u64 fits no integer of SQLite or PostgreSQL.
+offline = sa.Table(
+    "offline_generations",
+    _tables,
+    sa.Column("handle", sa.ForeignKey("streams.handle"), primary_key=True),
+    sa.Column("number", sa.Text, primary_key=True),
+    sa.Column("stored_until", sa.BigInteger, nullable=False),
+    sa.Column("is_finished", sa.Boolean, nullable=False),
+    sa.Column("offered_ns", sa.BigInteger, nullable=False),
+)
+invites = sa.Table(
+    "invites",
+    _tables,
+    sa.Column("id", sa.LargeBinary(8), primary_key=True),
+    sa.Column("secret", sa.LargeBinary(32), nullable=False),
+    sa.Column("name", sa.Text),
+    sa.Column("hybrid", sa.Boolean, nullable=False),
+    sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("expires_ns", sa.BigInteger, nullable=False),
+    sa.Column("bound_key", sa.LargeBinary(32)),
+    sa.Column("used_ns", sa.BigInteger),
+)
+
+#: Statements that lead from version n to n + 1, at index n - 1; a new database starts at the last.
+MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+VERSION = 1 + len(MIGRATIONS)
+
+
+@contextlib.contextmanager
+def explained(doing: str, where: str) -> Iterator[None]:
+    """Turn the database's errors into a StoreError that says what to do; no values are shown."""
+    try:
+        yield
+    except OperationalError as error:
+        text = str(error.orig).lower()
+        if "locked" in text:
+            step = "another program holds it: close that program"
+        elif "full" in text:
+            step = "the disk is full: make room"
+        elif "readonly" in text or "unable to open" in text:
+            step = "give this user the right to write there"
+        else:
+            step = "check the disk and the database"
+        raise StoreError(f"cannot {doing} {where}: {error.orig}; {step}") from None
+    except DatabaseError as error:
+        raise StoreError(
+            f"cannot {doing} {where}: {error.orig}; if the file is damaged, put it back from a backup"
+        ) from None
+    except SQLAlchemyError as error:
+        cause = error.orig if isinstance(error, DBAPIError) else type(error).__name__
+        raise StoreError(f"cannot {doing} {where}: {cause}") from None
+
+
+def open_engine(url: str, path: Path) -> sa.Engine:
+    """Return the engine of a URL, or of SQLite at a path where the URL is empty; its tables are there.
+
+    Raises:
+        StoreError: it cannot be opened, is damaged, or was made by a newer version.
+    """
+    where = "the registry" if url else str(path)
+    if not url:
+        with contextlib.suppress(OSError):  # SQLite says it better
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            path.chmod(0o600)
+    with explained("open", where):
+        try:
+            engine = sa.create_engine(url or f"sqlite:///{path}", hide_parameters=True)
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"the registry's URL needs the package {error.name}: pip install {error.name}"
+            ) from None
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        _migrate(engine, where)
+    return engine
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined] # a sqlite3.Connection
+    # What was answered to a device must be on the disk: FULL, not WAL's usual NORMAL.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=2000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _migrate(engine: sa.Engine, where: str) -> None:
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            report = connection.execute(sa.text("PRAGMA quick_check(1)")).scalar()
+            if report != "ok":
+                raise StoreError(f"{where} is damaged ({report}); put it back from a backup")
+        _tables.create_all(connection)
+        version = connection.execute(sa.select(schema.c.version)).scalar()
+        if version is None:
+            connection.execute(schema.insert().values(version=VERSION))
+            return
+        if version > VERSION:
+            raise StoreError(
+                f"{where} was made by a newer tickseal (schema {version}, known is {VERSION}): update"
+            )
+        for statements in MIGRATIONS[version - 1 :]:
+            for statement in statements:
+                connection.execute(sa.text(statement))
+        connection.execute(schema.update().values(version=VERSION))

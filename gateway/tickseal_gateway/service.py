@@ -1,0 +1,250 @@
+"""The service: puts the gateway's parts together, runs them, and stops them in order."""
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from tickseal.core.errors import LinkError
+from tickseal.host.kernel_clock import KernelClock
+from tickseal.host.state import StateDirectory
+from tickseal.links.tcp import TCPServer
+from tickseal.links.udp import UDPLink
+from tickseal_gateway.administration import Administration
+from tickseal_gateway.alarms import Alarms
+from tickseal_gateway.config import ANY_HOST, Config
+from tickseal_gateway.control_socket import ControlSocket
+from tickseal_gateway.controller import Controller
+from tickseal_gateway.identity import Identity, load_identity
+from tickseal_gateway.ingest import Ingest
+from tickseal_gateway.outputs.base import Output, OutputRunner
+from tickseal_gateway.readings import Batch
+from tickseal_gateway.registry import Registry
+from tickseal_gateway.status import Json, Parts
+from tickseal_gateway.store.sqlite import SQLiteStore
+from tickseal_gateway.streams import StreamTable
+from tickseal_gateway.upkeep import Upkeep
+from tickseal_gateway.view import View
+
+_logger = logging.getLogger(__name__)
+
+REGISTRY_FILE = "registry.db"
+READINGS_FILE = "readings.db"
+_PAGE_MODULE = "tickseal_gateway.dashboard"
+#: Ports tried where any free one will do, until one is free for TCP and UDP.
+_PORT_TRIES = 16
+_OUTPUT_STOP_S = 1.0
+#: Connections beyond one for each device: handshakes, and sessions about to be displaced.
+_SPARE_CONNECTIONS = 512
+
+
+def open_registry(config: Config, state: StateDirectory) -> tuple[Identity, Registry]:
+    """Return identity and registry of a state directory that this process owns."""
+    identity = load_identity(state)
+    return identity, Registry(state.path / REGISTRY_FILE, url=config.gateway.registry)
+
+
+class Gateway:
+    """One running gateway.
+
+    Attributes:
+        view: what it shows and does.
+    """
+
+    def __init__(self, config: Config, state: StateDirectory) -> None:
+        self._config = config
+        self._state = state
+        self._clock = KernelClock()
+        self._identity, self._registry = open_registry(config, state)
+        self._alarms = Alarms()
+        self._table = StreamTable()
+        self._loop = asyncio.get_running_loop()
+        self._store = self._open_store()
+        self._outputs = self._make_outputs()
+        self._page: str | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[View]:
+        """Run everything while the block lasts; then stop it in order.
+
+        Raises:
+            LinkError: an address or port cannot be had.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._registry.close)
+            udp, tcp = await self._listen(stack)
+            self._start_outputs(stack)
+            stack.push_async_callback(self._controller.close)
+            upkeep = Upkeep(self._controller, self._store.note_generations if self._store else None)
+            stack.callback(upkeep.note)
+            parts = Parts(
+                controller=self._controller,
+                table=self._table,
+                administration=self._administration,
+                outputs=self._outputs,
+                tcp_port=tcp.address[1],
+                udp_port=udp.address[1],
+                page=None,
+                state=str(self._state.path),
+                started_ns=time.time_ns(),
+            )
+            view = View(parts)
+            socket = ControlSocket(view.commands(), view.watchers())
+            await socket.open(self._state.path)
+            stack.push_async_callback(socket.close)
+            stack.push_async_callback(tcp.close)
+            tasks = [
+                asyncio.create_task(self._receive(udp)),
+                asyncio.create_task(_every_second(upkeep.tick)),
+            ]
+            stack.push_async_callback(_cancel, tasks)
+            await self._start_page(view, tasks)
+            yield view
+
+    async def _listen(self, stack: contextlib.AsyncExitStack) -> tuple[UDPLink, TCPServer]:
+        given = self._config.gateway
+        host = None if given.host == ANY_HOST else given.host
+        for attempt in range(_PORT_TRIES):
+            udp = await UDPLink.listen(host, given.port)
+            port = udp.address[1]
+            self._make_controller(port)
+            most = self._config.policy.devices + _SPARE_CONNECTIONS
+            try:
+                tcp = await TCPServer.listen(
+                    self._controller.serve, host, port, most=most, most_per_site=most
+                )
+            except LinkError:
+                udp.close()
+                if given.port or attempt == _PORT_TRIES - 1:
+                    raise
+                continue
+            stack.callback(udp.close)
+            return udp, tcp
+        raise AssertionError("unreachable")
+
+    def _make_controller(self, port: int) -> None:
+        store = next((o for o in self._outputs if o.name == SQLiteStore.name), None)
+        self._administration = Administration(
+            self._config, self._identity, self._registry, port=port
+        )
+        self._controller = Controller(
+            config=self._config,
+            identity=self._identity,
+            registry=self._registry,
+            table=self._table,
+            ingest=Ingest(self._table, self._clock, self._outputs, store),
+            alarms=self._alarms,
+            clock=self._clock,
+            udp_port=port,
+        )
+
+    def _open_store(self) -> SQLiteStore | None:
+        given = self._config.store
+        if not given.enabled:
+            return None
+        path = Path(given.path).expanduser() if given.path else self._state.path / READINGS_FILE
+        store = SQLiteStore(path, retention_ns=given.retention_ns, gather_s=given.commit_ns / 1e9)
+        if store.moved_aside:
+            self._alarms.set(
+                "store", "", f"{path} was damaged; it was moved to {store.moved_aside}"
+            )
+        return store
+
+    def _make_outputs(self) -> list[OutputRunner]:
+        outputs: list[OutputRunner] = []
+        if self._store is not None:
+            outputs.append(OutputRunner(self._store, on_written=self._on_written))
+        outputs += [OutputRunner(output) for output in further_outputs(self._config)]
+        return outputs
+
+    def _start_outputs(self, stack: contextlib.AsyncExitStack) -> None:
+        for output in self._outputs:
+            output.start()
+            stack.callback(output.stop, _OUTPUT_STOP_S)
+
+    def _on_written(self, batches: Sequence[Batch]) -> None:
+        # On the store's thread: what is to be acknowledged goes to the event loop.
+        marks = [mark for batch in batches for mark in batch.marks]
+        if marks:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(
+                    lambda: self._controller.spawn(self._controller.stored(marks))
+                )
+
+    async def _receive(self, udp: UDPLink) -> None:
+        with contextlib.suppress(LinkError):  # closed on stopping
+            await self._controller.ingest.serve(udp)
+
+    async def _start_page(self, view: View, tasks: list[asyncio.Task[None]]) -> None:
+        """Start the page where it is installed.
+
+        It is `async def serve(view, config, ready)`: runs until it is cancelled, and calls
+        ready(url) once it listens.
+        """
+        if not self._config.page.enabled or importlib.util.find_spec(_PAGE_MODULE) is None:
+            return
+        page = importlib.import_module(_PAGE_MODULE)
+        is_up: asyncio.Future[str] = self._loop.create_future()
+
+        def ready(url: str) -> None:
+            if not is_up.done():
+                is_up.set_result(url)
+
+        task = asyncio.create_task(page.serve(view, self._config, ready))
+        tasks.append(task)
+        await asyncio.wait({task, is_up}, return_when=asyncio.FIRST_COMPLETED)
+        if is_up.done():
+            view.set_page(is_up.result())
+        else:
+            task.result()
+
+
+def further_outputs(_config: Config) -> list[Output]:
+    """Return the outputs besides the store that a configuration asks for."""
+    return []
+
+
+async def run(config: Config, announce: Callable[[str, Json], None]) -> None:
+    """Run a gateway until SIGINT or SIGTERM.
+
+    Args:
+        announce: told "ready" with a snapshot once everything listens, and "stopped" with the last.
+    Raises:
+        TicksealError: it cannot start; the message says why.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with StateDirectory.open(config.state_path) as state:
+        gateway = Gateway(config, state)
+        async with gateway.running() as view:
+            announce("ready", view.snapshot())
+            await stop.wait()
+            last = view.snapshot()
+        announce("stopped", last)
+
+
+async def _every_second(tick: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    due = loop.time() + 1
+    while True:
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        due = max(due + 1, loop.time())
+        try:
+            tick()
+        except Exception:
+            _logger.exception("the upkeep of this second failed")
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            _logger.error("while stopping: %s", outcome)

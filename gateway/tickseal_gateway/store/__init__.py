@@ -1,0 +1,1 @@
+"""Where opened frames are kept."""

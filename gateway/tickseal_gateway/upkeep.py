@@ -1,0 +1,168 @@
+"""Upkeep: what the gateway does once a second: report, resynchronise, renew, expire, note down."""
+
+import logging
+from collections.abc import Callable
+
+from tickseal.clock import ClockInterval
+from tickseal.control import ReportRow
+from tickseal.core import errors
+from tickseal.core.errors import LinkError, LocalProtocolError
+from tickseal.host.kernel_clock import boottime_ns
+from tickseal_gateway.connection import Connection
+from tickseal_gateway.controller import Controller
+from tickseal_gateway.store.sqlite import GenerationRow
+from tickseal_gateway.streams import Held, LiveStream
+
+_logger = logging.getLogger(__name__)
+_SECOND = 1_000_000_000
+#: Section 7.3: so many segments refused in a second, and none opened, ask for a resync.
+_RESYNC_SEGMENTS = 8
+_RESYNC_REASONS = (errors.WRONG_KEY_HASH, errors.UNKNOWN_GENERATION, errors.EXHAUSTED)
+#: A device that does not renew when it is asked is asked again after so long.
+_REKEY_AGAIN_NS = 60 * _SECOND
+#: Seconds between two notes of the generations' counts in the store.
+_NOTE_EVERY = 5
+
+
+class Upkeep:
+    """The second hand.
+
+    Args:
+        note_generations: is given the state of generations now and then; None where nobody asks.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        note_generations: Callable[[list[GenerationRow]], None] | None = None,
+    ) -> None:
+        self._controller = controller
+        self._note_generations = note_generations
+        self._asked_ns: dict[int, int] = {}
+        # Per stream: segments refused by each reason that counts, and frames opened, a second ago.
+        self._before: dict[int, tuple[tuple[int, ...], int]] = {}
+        self._seconds = 0
+
+    def tick(self) -> None:
+        """Do what is due. Call once a second."""
+        controller = self._controller
+        now, monotonic_ns = controller.clock.now(), boottime_ns()
+        self._seconds += 1
+        controller.table.expire(now)
+        self._check_own_clock(now)
+        rows: dict[int, list[ReportRow]] = {}
+        for stream in controller.table:
+            stream.count_second()
+            connection = controller.connections.get(stream.device_id)
+            if connection is None:
+                self._expire_orphan(stream, monotonic_ns)
+                continue
+            news = [row for held in list(stream.held.values()) if (row := _report_row(held))]
+            rows.setdefault(stream.device_id, []).extend(news)
+            self._resync(stream, connection, monotonic_ns)
+            self._renew(stream, connection, monotonic_ns)
+        for device_id, connection in list(controller.connections.items()):
+            try:
+                if rows.get(device_id):
+                    connection.session.report(rows[device_id])
+                connection.flush()
+            except (LinkError, LocalProtocolError) as error:
+                _logger.debug("%s: %s", connection.address, error)
+        if self._note_generations and self._seconds % _NOTE_EVERY == 0:
+            self.note()
+
+    def note(self) -> None:
+        """Give the counts of all generations to the store."""
+        if self._note_generations is None:
+            return
+        table = self._controller.table
+        rows = [_generation_row(stream, held) for stream in table for held in stream.held.values()]
+        while table.gone:
+            rows.append(_generation_row(*table.gone.popleft()))
+        self._note_generations(rows)
+
+    def _check_own_clock(self, now: ClockInterval) -> None:
+        alarms, widest = self._controller.alarms, self._controller.config.clock.widest_ns
+        if now.uncertainty_ns > widest:
+            alarms.set(
+                "own_clock",
+                "",
+                f"this machine's clock is only known to {now.uncertainty_ns / 1e9:.3f} s",
+            )
+        else:
+            alarms.clear("own_clock", "")
+
+    def _expire_orphan(self, stream: LiveStream, monotonic_ns: int) -> None:
+        if not stream.held:
+            return
+        left = self._controller.left_ns.setdefault(stream.device_id, monotonic_ns)
+        if monotonic_ns - left > self._controller.config.policy.linger_ns:
+            self._controller.table.erase_all(stream)
+
+    def _resync(self, stream: LiveStream, connection: Connection, monotonic_ns: int) -> None:
+        refused = (
+            sum(h.received.opener.refusals[errors.WRONG_KEY_HASH] for h in stream.held.values()),
+            self._controller.table.receiver.unheld(stream.handle),
+            sum(h.received.opener.refusals[errors.EXHAUSTED] for h in stream.held.values()),
+        )
+        before = self._before.get(stream.handle)
+        self._before[stream.handle] = (refused, stream.frames)
+        if before is None or stream.frames != before[1]:
+            return
+        counts = [now - then for now, then in zip(refused, before[0], strict=True)]
+        if sum(counts) < _RESYNC_SEGMENTS:
+            return
+        reason = _RESYNC_REASONS[counts.index(max(counts))]
+        newest = stream.newest
+        number = newest.generation.number if newest else 0
+        if connection.session.resync(stream.handle, number, reason, monotonic_ns):
+            _logger.info("%s: asked to open %s again (%s)", stream.device, stream.id, reason)
+
+    def _renew(self, stream: LiveStream, connection: Connection, monotonic_ns: int) -> None:
+        held = stream.newest
+        policy = self._controller.config.policy
+        if held is None or held.received.ends_at_ns is not None:
+            return
+        parameters = held.generation.parameters
+        opener = held.received.opener
+        epochs = 1 << parameters.depth if parameters.depth else 1 << 63
+        is_old = monotonic_ns - held.opened_monotonic_ns >= policy.renew_after_ns
+        is_long = opener.highest_frame + 1 >= policy.renew_frames
+        is_nearly_exhausted = held.generation.epoch(max(0, opener.highest_tick)) > epochs * 0.9
+        if not (is_old or is_long or is_nearly_exhausted):
+            return
+        asked = self._asked_ns.get(stream.handle)
+        if asked is None or monotonic_ns - asked >= _REKEY_AGAIN_NS:
+            self._asked_ns[stream.handle] = monotonic_ns
+            connection.session.rekey(stream.handle)
+
+
+def _report_row(held: Held) -> ReportRow | None:
+    state = (held.received.frames, held.refused)
+    if state == held.reported:
+        return None
+    held.reported = state
+    generation = held.generation
+    return ReportRow(
+        generation.handle,
+        generation.number,
+        held.received.opener.highest_frame + 1,
+        held.received.frames,
+        held.refused,
+    )
+
+
+def _generation_row(stream: LiveStream, held: Held) -> GenerationRow:
+    received = held.received
+    return GenerationRow(
+        handle=stream.handle,
+        generation=held.generation.number,
+        device=stream.device,
+        stream=stream.id,
+        opened_ns=held.opened_ns,
+        last_frame_ns=held.last_frame_ns,
+        frames=received.frames,
+        payload_bytes=received.payload_bytes,
+        missing=max(0, received.missing_frames),
+        refusals=dict(received.opener.refusals),
+    )

@@ -1,0 +1,141 @@
+"""View: the GatewayView of the running gateway, and its commands over the control socket."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tickseal_gateway.control_socket import Handler, Watcher
+from tickseal_gateway.readings import Picture
+from tickseal_gateway.registered import RegistryError
+from tickseal_gateway.status import Json, Parts, make_snapshot
+
+_HOUR_NS = 3600 * 1_000_000_000
+_FRESH_S = 0.1
+_EVERY_S = 0.2
+
+
+class View:
+    """What everybody besides the devices sees of the running gateway, and may ask of it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._controller = parts.controller
+        self._administration = parts.administration
+        self._snapshot: Json = {}
+        self._made_s = float("-inf")
+
+    def snapshot(self) -> Json:
+        """Return everything; at most 100 ms old, so that many readers cost no more than one."""
+        if time.monotonic() - self._made_s > _FRESH_S:
+            self._snapshot = make_snapshot(self._parts)
+            self._made_s = time.monotonic()
+        return self._snapshot
+
+    def set_page(self, url: str) -> None:
+        """Note where the page is, once it is served."""
+        self._parts = replace(self._parts, page=url)
+        self._made_s = float("-inf")
+
+    def latest_picture(self, stream_id: str) -> Picture | None:
+        """Return the newest picture of a stream by its id."""
+        stream = self._controller.registry.stream_named(stream_id)
+        live = self._parts.table.get(stream.handle) if stream else None
+        return live.picture if live else None
+
+    async def subscribe(self) -> AsyncIterator[Json]:
+        """Yield snapshots, five a second, until the gateway stops."""
+        while True:
+            yield self.snapshot()
+            await asyncio.sleep(_EVERY_S)
+
+    async def invite(
+        self,
+        *,
+        name: str | None = None,
+        lifetime_ns: int = _HOUR_NS,
+        hybrid: bool = True,
+        addresses: Sequence[str] = (),
+    ) -> Json:
+        """Make an invite."""
+        return await self._controller.durably(
+            lambda: self._administration.invite(
+                name=name, lifetime_ns=lifetime_ns, hybrid=hybrid, addresses=addresses
+            )
+        )
+
+    async def approve(self, name: str) -> None:
+        """Let a device that waits open streams."""
+        self._controller.apply(
+            await self._controller.durably(lambda: self._administration.approve(name))
+        )
+
+    async def rename(self, name: str, new_name: str) -> None:
+        """Give a device another name."""
+        self._controller.apply(
+            await self._controller.durably(lambda: self._administration.rename(name, new_name))
+        )
+
+    async def revoke(self, name: str) -> None:
+        """Refuse a device for good; its session and streams end at once."""
+        self._controller.apply(
+            await self._controller.durably(lambda: self._administration.revoke(name))
+        )
+
+    async def rekey(self, name: str | None) -> int:
+        """Ask a device, or all, for new generations; return of how many streams."""
+        registry = self._controller.registry
+        if name is not None:
+            return self._controller.rekey(registry.device_named(name))
+        asked = 0
+        for device in registry.devices():
+            with contextlib.suppress(RegistryError):  # not connected
+                asked += self._controller.rekey(device)
+        return asked
+
+    # --- Over the control socket ---
+
+    def commands(self) -> dict[str, Handler]:
+        """Return what the control socket can do, by name."""
+
+        async def status(_: dict[str, Any]) -> object:
+            return self.snapshot()
+
+        async def devices(_: dict[str, Any]) -> object:
+            return self.snapshot()["devices"]
+
+        async def invite(request: dict[str, Any]) -> object:
+            return await self.invite(
+                name=request.get("name"),
+                lifetime_ns=int(request.get("lifetime_ns", _HOUR_NS)),
+                hybrid=bool(request.get("hybrid", True)),
+                addresses=tuple(map(str, request.get("addresses", ()))),
+            )
+
+        async def approve(request: dict[str, Any]) -> object:
+            await self.approve(str(request["name"]))
+            return None
+
+        async def rename(request: dict[str, Any]) -> object:
+            await self.rename(str(request["name"]), str(request["new_name"]))
+            return None
+
+        async def revoke(request: dict[str, Any]) -> object:
+            await self.revoke(str(request["name"]))
+            return None
+
+        async def rekey(request: dict[str, Any]) -> object:
+            return await self.rekey(request.get("name"))
+
+        handlers = (status, devices, invite, approve, rename, revoke, rekey)
+        return {handler.__name__: handler for handler in handlers}
+
+    def watchers(self) -> dict[str, Watcher]:
+        """Return what the control socket can watch, by name."""
+
+        def watch(_: dict[str, Any]) -> AsyncIterator[object]:
+            return self.subscribe()
+
+        return {"watch": watch}
