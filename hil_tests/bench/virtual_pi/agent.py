@@ -12,39 +12,14 @@ import socket
 import tarfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
+
+from hil_tests.bench.shell import Completed, DeviceError
 
 POLL_SECONDS = 0.02
 CHUNK_BYTES = 1 << 20  # a reply or request is one JSON line; this keeps lines far below its limit
 SENTINEL = b"\xff"  # makes either side forget a half-sent line
-
-
-class GuestError(Exception):
-    """The guest did not do what the test asked of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
-    """What a command in the guest left behind."""
-
-    command: str
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-
-    @property
-    def text(self) -> str:
-        """Standard output as text, without the white space around it."""
-        return self.stdout.decode(errors="replace").strip()
-
-    def check(self) -> "Completed":
-        """Return self, or raise GuestError with what the command printed."""
-        if self.returncode != 0:
-            said = (self.stderr + self.stdout)[-2000:].decode(errors="replace").strip()
-            raise GuestError(f"in the guest, {self.command!r} exited {self.returncode}: {said}")
-        return self
 
 
 class GuestAgent:
@@ -65,13 +40,13 @@ class GuestAgent:
         """Wait until the agent answers.
 
         Raises:
-            GuestError: the machine died, or nothing answered in time.
+            DeviceError: the machine died, or nothing answered in time.
         """
         deadline = time.monotonic() + timeout_s
         number = 0
         while self._is_alive():
             if time.monotonic() > deadline:
-                raise GuestError(f"the guest's agent did not answer within {timeout_s} s")
+                raise DeviceError(f"the guest's agent did not answer within {timeout_s} s")
             number += 1
             try:
                 if self._socket is None:
@@ -89,7 +64,7 @@ class GuestAgent:
                 continue
             self._socket.settimeout(None)
             return
-        raise GuestError("the virtual machine ended before its agent answered")
+        raise DeviceError("the virtual machine ended before its agent answered")
 
     def close(self) -> None:
         """Let go of the channel; the guest goes on."""
@@ -120,7 +95,7 @@ class GuestAgent:
         while not (status := self.ask("guest-exec-status", {"pid": pid}))["exited"]:
             if time.monotonic() > deadline:
                 self.ask("guest-exec", {"path": "/bin/kill", "arg": ["-KILL", "--", f"-{pid}"]})
-                raise GuestError(f"in the guest, {line!r} was not done within {timeout_s} s")
+                raise DeviceError(f"in the guest, {line!r} was not done within {timeout_s} s")
             time.sleep(POLL_SECONDS)
         completed = Completed(
             command=line,
@@ -130,17 +105,17 @@ class GuestAgent:
         )
         return completed.check() if check else completed
 
-    def write(self, path: str | PurePosixPath, content: bytes) -> None:
+    def write(self, path: str, content: bytes) -> None:
         """Write one file in the guest, replacing what was there; not fsynced."""
-        handle = self.ask("guest-file-open", {"path": str(path), "mode": "w"})
+        handle = self.ask("guest-file-open", {"path": path, "mode": "w"})
         for start in range(0, len(content), CHUNK_BYTES):
             part = base64.b64encode(content[start : start + CHUNK_BYTES]).decode()
             self.ask("guest-file-write", {"handle": handle, "buf-b64": part})
         self.ask("guest-file-close", {"handle": handle})
 
-    def read(self, path: str | PurePosixPath) -> bytes:
+    def read(self, path: str) -> bytes:
         """Return the content of one file in the guest."""
-        handle = self.ask("guest-file-open", {"path": str(path), "mode": "r"})
+        handle = self.ask("guest-file-open", {"path": path, "mode": "r"})
         parts: list[bytes] = []
         while True:
             reply = self.ask("guest-file-read", {"handle": handle, "count": CHUNK_BYTES})
@@ -168,19 +143,24 @@ class GuestAgent:
             archive.extractall(target, filter="data")
         self.run("rm /run/get.tar")
 
+    def now_ns(self) -> int:
+        """Return the guest's CLOCK_REALTIME in nanoseconds."""
+        now: int = self.ask("guest-get-time", {})
+        return now
+
     def ask(self, execute: str, arguments: dict[str, Any]) -> Any:
         """Send one request to the agent and return what it answers.
 
         Raises:
-            GuestError: the agent refused, or the machine is gone.
+            DeviceError: the agent refused, or the machine is gone.
         """
         try:
             self._send(execute, arguments)
             reply = self._receive()
         except OSError as error:
-            raise GuestError(f"the machine is gone ({error}), while asking {execute}") from error
+            raise DeviceError(f"the machine is gone ({error}), while asking {execute}") from error
         if "error" in reply:
-            raise GuestError(f"the guest's agent refused {execute}: {reply['error']['desc']}")
+            raise DeviceError(f"the guest's agent refused {execute}: {reply['error']['desc']}")
         return reply["return"]
 
     def _send(self, execute: str, arguments: dict[str, Any], prefix: bytes = b"") -> None:

@@ -13,8 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
+from hil_tests.bench.shell import DeviceError
 from hil_tests.bench.virtual_pi import host
-from hil_tests.bench.virtual_pi.agent import GuestAgent, GuestError
+from hil_tests.bench.virtual_pi.agent import GuestAgent
 from hil_tests.bench.virtual_pi.image import Image
 
 BOOT_TIMEOUT_SECONDS = 120  # some ten seconds on an idle machine
@@ -61,7 +62,7 @@ class Machine:
         """Switch on and wait until the guest answers.
 
         Raises:
-            GuestError: it did not come up; the message has the end of its console.
+            DeviceError: it did not come up; the message has the end of its console.
         """
         for name in ("agent", "monitor"):
             (self.folder / name).unlink(missing_ok=True)
@@ -73,10 +74,10 @@ class Machine:
             )
         try:
             self.agent.connect(timeout_s)
-        except GuestError as error:
+        except DeviceError as error:
             self.cut_power()
             said = (self.folder / "qemu.log").read_text(errors="replace") + self.console[-2000:]
-            raise GuestError(f"{error}\n{said}") from error
+            raise DeviceError(f"{error}\n{said}") from error
 
     def cut_power(self) -> None:
         """Stop at once, in the middle of whatever is being done."""
@@ -131,7 +132,7 @@ class Machine:
                 while "event" in answer:
                     answer = json.loads(lines.readline())
                 if "error" in answer:
-                    raise GuestError(f"QEMU refused {request}: {answer['error']['desc']}")
+                    raise DeviceError(f"QEMU refused {request}: {answer['error']['desc']}")
             return answer["return"]
 
 

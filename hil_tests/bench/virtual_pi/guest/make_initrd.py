@@ -25,7 +25,9 @@ class Archive:
         self.content = bytearray()
         self._inode = 0
 
-    def add(self, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
+    def add(
+        self, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)
+    ) -> None:
         self._inode += 1
         encoded = name.encode() + b"\0"
         sizes = (len(data), 0, 0, *device, len(encoded), 0)
@@ -59,8 +61,8 @@ def main(kernel: str, target: str) -> None:
     for path in needed(folder, MODULES):
         content = (folder / path).read_bytes()
         if path.endswith(".xz"):
-            content, path = lzma.decompress(content), path.removesuffix(".xz")
-        names.append(Path(path).name)
+            content = lzma.decompress(content)
+        names.append(Path(path).name.removesuffix(".xz"))
         archive.add(names[-1], stat.S_IFREG | 0o644, content)
     archive.add("init", stat.S_IFREG | 0o755, SCRIPT.format(modules=" ".join(names)).encode())
     archive.add("TRAILER!!!", 0)
