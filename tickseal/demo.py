@@ -1,0 +1,301 @@
+"""Stream from this machine to itself: a gateway and a Data Source as two processes, to look at."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tickseal.core.errors import LinkError, TicksealError
+from tickseal.host.control_socket import NotRunningError, ask
+
+app = typer.Typer(rich_markup_mode=None)
+
+_MARKER = ".tickseal-demo"
+_START_S, _STOP_S, _SETTLE_S = 30.0, 10.0, 3.0
+_GATEWAY = """\
+[gateway]
+name = "demo gateway"
+state = {state}
+host = "127.0.0.1"
+port = 0
+
+[page]
+port = {page_port}
+"""
+_EDGE = """\
+name = "demo device"
+state = {state}
+
+[[streams]]
+id = "demo/telemetry"
+kind = "host"
+rate_hz = 10
+
+[[streams]]
+id = "demo/camera"
+kind = "pattern"
+width = 640
+height = 480
+rate_hz = 15
+"""
+
+
+class DemoError(TicksealError):
+    """A part of the demo did not start, or ended by itself."""
+
+
+@app.command(epilog="Example: tickseal demo --seconds 10")
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End by itself after so long; else on Ctrl-C.")
+    ] = None,
+    state: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where both keep their state; made anew each time.")
+    ] = Path(".demo"),
+    page_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page; 0 for any free one.")
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the last status as JSON, and nothing else.")
+    ] = False,
+) -> None:
+    """Run a gateway and a Data Source here, and show what flows.
+
+    The source is enrolled by a one-time invite and streams this machine's telemetry (10 frames a
+    second) and a moving test pattern (640x480, 15 pictures a second), every frame under a key of
+    its own. Exit code 0 only if frames of both arrived and every one was opened.
+    """
+    say = _say_nothing if as_json else typer.echo
+    folder = _fresh(state)
+    with contextlib.ExitStack() as cleanup:
+        stop = cleanup.enter_context(_stop_signals())
+        gateway = cleanup.enter_context(_running("gateway", folder, page_port))
+        status = _wait_for_gateway(gateway, folder / "gateway")
+        say(f"gateway   {status['gateway']['addresses'][0]}, a process of its own ({gateway.pid})")
+        invite = ask(folder / "gateway", {"do": "invite"}, service="gateway")
+        _command("edge", "enrol", invite["token"], "--config", str(folder / "edge.toml"))
+        source = cleanup.enter_context(_running("edge", folder, page_port))
+        say(f"source    enrolled by a one-time invite, a process of its own ({source.pid})")
+        say(f"page      {status['gateway']['page'] or 'none'}")
+        say(f"readings  {folder / 'gateway' / 'readings.db'} (SQLite)")
+        say("" if seconds else "Ctrl-C ends the demo.\n")
+        status = _watch(folder, [gateway, source], seconds, stop, _View(say))
+        _end(source)
+        status = _settled(folder / "gateway", status)
+        _end(gateway)
+    if as_json:
+        typer.echo(json.dumps(status))
+    faults = _faults(status)
+    say(_summary(status))
+    if faults:
+        raise DemoError("the demo failed: " + "; ".join(faults) + f"; see the logs in {folder}")
+    say("every frame that was sealed was opened, each under a key of its own")
+
+
+def _say_nothing(_text: str) -> None:
+    pass
+
+
+def _fresh(state: Path) -> Path:
+    """Return an empty folder for both; only what a demo made before is removed."""
+    folder = state.absolute()
+    try:
+        if folder.exists():
+            if any(folder.iterdir()) and not (folder / _MARKER).exists():
+                raise DemoError(f"{folder} holds something else; choose another with --state DIR")
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700, parents=True)
+        (folder / _MARKER).touch()
+    except OSError as error:
+        raise DemoError(f"cannot use {folder}: {error.strerror}; choose another --state") from None
+    return folder
+
+
+def _command(*arguments: str) -> None:
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "tickseal.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DemoError(done.stderr.strip().removeprefix("tickseal: "))
+
+
+@contextlib.contextmanager
+def _running(part: str, folder: Path, page_port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    template = _GATEWAY if part == "gateway" else _EDGE
+    # JSON's strings are TOML's, too.
+    text = template.format(state=json.dumps(str(folder / part)), page_port=page_port)
+    config = folder / f"{part}.toml"
+    config.write_text(text, "utf-8")
+    if part == "gateway":
+        (folder / "edge.toml").write_text(_EDGE.format(state=json.dumps(str(folder / "edge"))))
+    with (folder / f"{part}.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "tickseal.cli", part, "run", "--config", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C reaches the demo only, which then ends both in order.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a flag, so that both processes are always ended."""
+    stopped = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait_for_gateway(process: "subprocess.Popen[bytes]", state: Path) -> dict[str, Any]:
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(NotRunningError):
+            status: dict[str, Any] = ask(state, {"do": "status"}, service="gateway")
+            return status
+        time.sleep(0.05)
+    log = (state.parent / "gateway.log").read_text("utf-8", "replace").strip()
+    raise DemoError(f"the gateway did not start: {log.splitlines()[-1] if log else 'no output'}")
+
+
+def _watch(
+    folder: Path,
+    processes: list["subprocess.Popen[bytes]"],
+    seconds: float | None,
+    stopped: Callable[[], bool],
+    view: "_View",
+) -> dict[str, Any]:
+    until = time.monotonic() + (seconds or float("inf"))
+    status: dict[str, Any] = {}
+    while not stopped() and time.monotonic() < until:
+        for process, part in zip(processes, ("gateway", "edge"), strict=True):
+            if process.poll() is not None:
+                raise DemoError(f"the {part} ended by itself; see {folder / part}.log")
+        status = ask(folder / "gateway", {"do": "status"}, service="gateway")
+        view.show(status)
+        time.sleep(0.25)
+    return status
+
+
+def _settled(state: Path, status: dict[str, Any]) -> dict[str, Any]:
+    """Return the status once what was under way has arrived."""
+    until = time.monotonic() + _SETTLE_S
+    frames = -1
+    while time.monotonic() < until and status.get("totals", {}).get("frames") != frames:
+        frames = status.get("totals", {}).get("frames", 0)
+        time.sleep(0.2)
+        with contextlib.suppress(LinkError):
+            status = ask(state, {"do": "status"}, service="gateway")
+    return status
+
+
+def _faults(status: dict[str, Any]) -> list[str]:
+    faults = []
+    streams = {stream["id"]: stream for stream in status.get("streams", [])}
+    for stream_id in ("demo/telemetry", "demo/camera"):
+        if not streams.get(stream_id, {}).get("frames"):
+            faults.append(f"no frame of {stream_id} arrived")
+    totals = status.get("totals", {})
+    if totals.get("missing"):
+        faults.append(f"{totals['missing']} frames are missing")
+    if totals.get("refusals"):
+        faults.append(f"segments were refused: {totals['refusals']}")
+    return faults
+
+
+def _summary(status: dict[str, Any]) -> str:
+    totals = status.get("totals", {})
+    lines = [""]
+    for stream in status.get("streams", []):
+        lines.append(
+            f"{stream['id']:16} {stream['frames']:6} frames  {stream['keys_derived']:6} keys  "
+            f"{stream['missing']} missing  suite {stream['suite']}  tick {stream['tick']}"
+        )
+    stored = next((o["written"] for o in status.get("outputs", []) if o["name"] == "store"), 0)
+    lines.append(
+        f"{totals.get('frames', 0)} frames, {totals.get('payload_bytes', 0) / 1e6:.1f} MB, "
+        f"{stored} stored, refused: {totals.get('refusals') or 'none'}"
+    )
+    return "\n".join(lines)
+
+
+class _View:
+    """Shows a status: a block that is drawn over on a terminal, else a line now and then."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._drawn = 0
+        self._next_line = 0.0
+
+    def show(self, status: dict[str, Any]) -> None:
+        if self._is_terminal:
+            lines = _block(status)
+            width = shutil.get_terminal_size().columns
+            back = f"\x1b[{self._drawn}A" if self._drawn else ""
+            self._say(back + "\n".join(f"\x1b[2K{line[: width - 1]}" for line in lines))
+            self._drawn = len(lines)
+        elif time.monotonic() >= self._next_line and status.get("streams"):
+            self._next_line = time.monotonic() + 2
+            totals = status["totals"]
+            self._say(
+                f"{totals['frames']} frames ({totals['frames_per_s']:.0f} a second), "
+                f"{totals['keys_derived']} keys, refused: {totals['refusals'] or 'none'}"
+            )
+
+
+def _block(status: dict[str, Any]) -> list[str]:
+    totals = status["totals"]
+    lines = [f"{'stream':16} {'frames':>7} {'per s':>6} {'tick':>7} {'keys':>7} {'missing':>7}"]
+    for stream in status["streams"]:
+        tick = "-" if stream["tick"] is None else stream["tick"]
+        lines.append(
+            f"{stream['id']:16} {stream['frames']:7} {stream['frames_per_s']:6.1f} {tick:>7} "
+            f"{stream['keys_derived']:7} {stream['missing']:7}"
+        )
+    readings = [
+        f"{reading['name']} {reading['value']:g} {reading['unit'] or ''}".strip()
+        for stream in status["streams"]
+        for reading in stream["latest"]
+        if isinstance(reading["value"], int | float)
+    ]
+    lines.append("now     " + ", ".join(readings))
+    lines.append(f"refused {totals['refusals'] or 'none'}")
+    return lines
