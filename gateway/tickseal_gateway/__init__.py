@@ -1,1 +1,1 @@
-"""The Stream Controller and Data Sink: enrols devices, opens what they seal, stores and shows it."""
+"""The Stream Controller and Data Sink: enrols devices, opens, stores and shows what they seal."""

@@ -33,7 +33,7 @@ class Admission:
         return self._total
 
     def enter(self, site: str, monotonic_ns: int) -> bool:
-        """Tell whether a new connection of a site may begin a handshake; if so, call leave() once."""
+        """Tell whether a connection of a site may begin a handshake; if so, call leave() once."""
         if self._total >= HALF_OPEN_MOST or self._half_open[site] >= HALF_OPEN_PER_SITE:
             self.refused["half_open"] += 1
             return False

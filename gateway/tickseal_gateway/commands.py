@@ -49,7 +49,7 @@ Examples:
 
 @app.callback()
 def gateway() -> None:
-    """Run the gateway: the Stream Controller and Data Sink; enrol, list, revoke, look at devices."""
+    """Run the gateway: Stream Controller and Data Sink; enrol, list, revoke, look at devices."""
 
 
 @app.command(epilog=_RUN_EXAMPLES)
@@ -73,7 +73,7 @@ def run(
 
 
 @app.command(epilog=_INVITE_EXAMPLES)
-def invite(
+def invite(  # noqa: PLR0917 - options, given by name
     name: Annotated[str | None, typer.Option(help="What the device will be called.")] = None,
     expires: Annotated[str, typer.Option(metavar="TIME", help="Such as 30min, 1h, 7d.")] = "1h",
     classical: Annotated[
@@ -186,7 +186,7 @@ def _do(
     settings: Config,
     request: dict[str, object],
     do_it: Callable[[Any], Any],
-) -> Any:  # noqa: ANN401 - whatever JSON holds
+) -> Any:
     """Ask the running gateway; where none runs, do it on its state directory."""
     try:
         return ask(settings.state_path, request)

@@ -113,7 +113,7 @@ class Connection:
 
     # --- Events ---
 
-    async def _handle(self, event: ev.Event) -> None:
+    async def _handle(self, event: ev.Event) -> None:  # noqa: PLR0912 - a table
         match event:
             case ev.SegmentsReceived():
                 await self._take(event)
@@ -175,7 +175,7 @@ class Connection:
                 )
             except TicksealError as error:
                 # What waits to be sent says "enrolled": it must not go out.
-                _logger.error("could not enrol %s: %s", self.address, error)
+                _logger.error("could not enrol %s: %s", self.address, error)  # noqa: TRY400 - told
                 self.session.close()
                 self._link.abort()
                 return

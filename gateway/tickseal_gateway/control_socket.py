@@ -1,7 +1,8 @@
 """The control socket: commands to the running gateway, and its answers, as JSON lines.
 
-A line {"do": NAME, ...} is answered by {"ok": true, "result": ...} or {"ok": false, "error": "..."};
-"watch" is answered by one line after another. The socket has mode 0600 in a directory of 0700.
+A line {"do": NAME, ...} is answered by {"ok": true, "result": ...} or by {"ok": false, "error":
+"..."}; "watch" is answered by one line after another. The socket has mode 0600 in a directory of
+0700.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class NotRunningError(LinkError):
 
 @contextlib.contextmanager
 def _reachable(state: Path) -> Iterator[str]:
-    """Yield a path to the socket that is short enough for the kernel (108 bytes), however deep it lies."""
+    """Yield a path to the socket that the kernel takes (under 108 bytes), however deep it lies."""
     folder = os.open(state, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{NAME}"

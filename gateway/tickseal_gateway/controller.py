@@ -106,13 +106,13 @@ class Controller:
         task.add_done_callback(self._tasks.discard)
 
     async def durably(self, write: Callable[[], T]) -> T:
-        """Run a write of the registry off the event loop, in order; it is on the disk on return."""
+        """Run a write of the registry off the event loop, in order; on return it is on the disk."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, write)
 
     # --- Sessions ---
 
     def judge(self, request: ev.HandshakeRequested) -> Device | Invite | str:
-        """Return by whose PSK to accept a handshake, or the reason to refuse it. Changes nothing."""
+        """Return by whose PSK to accept a handshake, or the reason to refuse. Changes nothing."""
         device = self.registry.device_of_key(request.static_public)
         if device is not None and device.state is DeviceState.REVOKED:
             return "revoked"
@@ -251,7 +251,9 @@ class Controller:
         except NegotiationError as error:
             raise OpeningRefusedError("policy", error.detail) from None
         except TicksealError as error:
-            _logger.error("could not take an offline generation of %s: %s", device.name, error)
+            _logger.error(  # noqa: TRY400 - told
+                "could not take an offline generation of %s: %s", device.name, error
+            )
             raise OpeningRefusedError("busy", str(error)) from None
         _logger.info("%s offers what it sealed of %s while away", device.name, stream.id)
         return state.stored_until
@@ -277,7 +279,7 @@ class Controller:
             try:
                 await self.durably(lambda: self.registry.keep_offline(state))
             except TicksealError as error:
-                _logger.error("not acknowledged: %s", error)
+                _logger.error("not acknowledged: %s", error)  # noqa: TRY400 - told
                 return
         held = self.table.find(handle, number)
         if held is not None:
@@ -335,8 +337,8 @@ class Controller:
             self.alarms.set(
                 "clock",
                 device.name,
-                f"its clock and this machine's are at least {abs(event.apart_ns) / 1e9:.3f} s apart, "
-                "more than both state as uncertain; look at the time sources of both",
+                f"its clock and this machine's are at least {abs(event.apart_ns) / 1e9:.3f} s "
+                "apart, more than both state as uncertain; look at the time sources of both",
             )
         action = self.config.clock.policy
         for stream in self.table.of_device(device.id):

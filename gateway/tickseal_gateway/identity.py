@@ -42,7 +42,7 @@ def load_identity(state: StateDirectory) -> Identity:
         state.write(_FILE, private)
     if len(private) != _KEY_BYTES:
         raise StoreError(
-            f"{state.path / _FILE} is not a key of {_KEY_BYTES} bytes; put it back from a backup, or "
-            "delete it for a new identity, after which every device must enrol again"
+            f"{state.path / _FILE} is not a key of {_KEY_BYTES} bytes; put it back from a "
+            "backup, or delete it for a new identity, after which every device must enrol again"
         )
     return Identity(private=private, public=primitives.x25519_public(private))

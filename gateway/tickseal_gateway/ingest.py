@@ -18,7 +18,7 @@ class Ingest:
         table: the streams.
         clock: read once a batch.
         outputs: get every batch; each on its own.
-        store: the one of them whose writing is waited for and acknowledged; None where nothing is stored.
+        store: the one of them whose writing is waited for and acknowledged, if any.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Ingest:
             await asyncio.sleep(0)
 
     def take(self, segments: list[Buffer]) -> None:
-        """Take in a batch of live segments. Nothing is waited for: what an output cannot take, it misses."""
+        """Take in live segments. Nothing is waited for: what an output cannot take, it misses."""
         batch = self._table.take(segments, self._clock.now())
         if len(batch):
             for output in self.outputs:
@@ -55,7 +55,7 @@ class Ingest:
     async def backfill(self, segments: list[Buffer], lane: Iterable[Held]) -> Batch:
         """Take in segments of a connection over which generations are backfilled.
 
-        The store is waited for: so the connection, not the gateway's memory, holds what comes too fast.
+        The store is waited for: so the connection, not the memory, holds what comes too fast.
 
         Returns:
             What was taken in; its marks may be acknowledged once the store has written it.

@@ -8,7 +8,7 @@ from tickseal.metadata import StreamMetadata
 
 
 class RegistryError(TicksealError):
-    """What was asked for does not fit what is registered: no such device, or a name that is taken."""
+    """What was asked for does not fit what is registered: no such device, a name taken."""
 
 
 class DeviceState(enum.StrEnum):

@@ -109,7 +109,7 @@ class Registry:
 
     def add_invite(self, invite: Invite) -> None:
         """Remember an invite; forget those that expired or were used up more than a day ago."""
-        row = {name: getattr(invite, name) for name in schema.invites.c.keys()}
+        row = {column.name: getattr(invite, column.name) for column in schema.invites.c}
         old = self._now_ns() - 86_400_000_000_000
         with self._lock:
             gone = [i.id for i in self._invites.values() if max(i.used_ns or 0, i.expires_ns) < old]
@@ -165,7 +165,7 @@ class Registry:
             return self._keep(Device(id=device_id, **values))  # type: ignore[arg-type]
 
     def finish_enrolment(self, device: Device, state: DeviceState) -> Device:
-        """Use up the invites that are bound to a device, erase their secrets, and let it be `state`."""
+        """Use up the invites bound to a device, erase their secrets, and let it be `state`."""
         with self._lock:
             now = self._now_ns()
             bound = [
@@ -337,27 +337,25 @@ class Registry:
                 return handle
 
     def _load(self, connection: sa.Connection) -> None:
-        for row in connection.execute(schema.devices.select().order_by(schema.devices.c.id)):
-            values = dict(row._mapping)
-            values["state"] = DeviceState(values["state"])
-            self._keep(Device(**values))
-        for row in connection.execute(schema.streams.select()):
+        for row in connection.execute(schema.devices.select().order_by("id")).mappings():
+            self._keep(Device(**{**row, "state": DeviceState(row["state"])}))
+        for row in connection.execute(schema.streams.select()).mappings():
             self._keep_stream(
                 Stream(
-                    handle=row.handle,
-                    id=row.stream,
-                    device_id=row.device_id,
-                    metadata=StreamMetadata.decode(row._mapping["metadata"]),
-                    is_retired=row.is_retired,
+                    handle=row["handle"],
+                    id=row["stream"],
+                    device_id=row["device_id"],
+                    metadata=StreamMetadata.decode(row["metadata"]),
+                    is_retired=row["is_retired"],
                 )
             )
-        for row in connection.execute(schema.offline.select()):
-            number = int(row.number, 16)
-            self._offline[row.handle, number] = OfflineGeneration(
-                handle=row.handle,
+        for row in connection.execute(schema.offline.select()).mappings():
+            number = int(row["number"], 16)
+            self._offline[row["handle"], number] = OfflineGeneration(
+                handle=row["handle"],
                 number=number,
-                stored_until=row.stored_until,
-                is_finished=row.is_finished,
+                stored_until=row["stored_until"],
+                is_finished=row["is_finished"],
             )
-        for row in connection.execute(schema.invites.select()):
-            self._invites[row.id] = Invite(**row._mapping)
+        for row in connection.execute(schema.invites.select()).mappings():
+            self._invites[row["id"]] = Invite(**row)

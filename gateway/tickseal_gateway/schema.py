@@ -81,7 +81,8 @@ def explained(doing: str, where: str) -> Iterator[None]:
         raise StoreError(f"cannot {doing} {where}: {error.orig}; {step}") from None
     except DatabaseError as error:
         raise StoreError(
-            f"cannot {doing} {where}: {error.orig}; if the file is damaged, put it back from a backup"
+            f"cannot {doing} {where}: {error.orig}; if the file is damaged, put it back from a "
+            "backup"
         ) from None
     except SQLAlchemyError as error:
         cause = error.orig if isinstance(error, DBAPIError) else type(error).__name__
@@ -89,7 +90,7 @@ def explained(doing: str, where: str) -> Iterator[None]:
 
 
 def open_engine(url: str, path: Path) -> sa.Engine:
-    """Return the engine of a URL, or of SQLite at a path where the URL is empty; its tables are there.
+    """Return the engine of a URL, or of SQLite at a path where it is empty; the tables are there.
 
     Raises:
         StoreError: it cannot be opened, is damaged, or was made by a newer version.
@@ -133,7 +134,8 @@ def _migrate(engine: sa.Engine, where: str) -> None:
             return
         if version > VERSION:
             raise StoreError(
-                f"{where} was made by a newer tickseal (schema {version}, known is {VERSION}): update"
+                f"{where} was made by a newer tickseal (schema {version}, known is {VERSION}): "
+                "update tickseal"
             )
         for statements in MIGRATIONS[version - 1 :]:
             for statement in statements:

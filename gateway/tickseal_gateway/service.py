@@ -181,27 +181,29 @@ class Gateway:
             await self._controller.ingest.serve(udp)
 
     async def _start_page(self, view: View, tasks: list[asyncio.Task[None]]) -> None:
-        """Start the page where it is installed.
+        """Start the page where it is installed; the gateway does its work without it too.
 
-        It is `async def serve(view, config, ready)`: runs until it is cancelled, and calls
-        ready(url) once it listens.
+        It is `async def serve(view, config, state, ready)`: runs until it is cancelled, and calls
+        ready(url) once it listens. The state directory is for its own files: `page/...`.
         """
         if not self._config.page.enabled or importlib.util.find_spec(_PAGE_MODULE) is None:
             return
-        page = importlib.import_module(_PAGE_MODULE)
+        serve = getattr(importlib.import_module(_PAGE_MODULE), "serve", None)
+        if serve is None:
+            return
         is_up: asyncio.Future[str] = self._loop.create_future()
 
         def ready(url: str) -> None:
             if not is_up.done():
                 is_up.set_result(url)
 
-        task = asyncio.create_task(page.serve(view, self._config, ready))
+        task = asyncio.create_task(serve(view, self._config, self._state, ready))
         tasks.append(task)
         await asyncio.wait({task, is_up}, return_when=asyncio.FIRST_COMPLETED)
         if is_up.done():
             view.set_page(is_up.result())
         else:
-            task.result()
+            self._alarms.set("page", "", f"there is no page: {task.exception()}")
 
 
 def further_outputs(_config: Config) -> list[Output]:

@@ -86,7 +86,7 @@ class Parts:
 
 
 def make_snapshot(parts: Parts) -> Json:
-    """Return the state of everything: gateway, clock, devices, streams, alarms, invites, outputs, totals."""
+    """Return the state of everything, as JSON can hold it."""
     controller = parts.controller
     now_ns = time.time_ns()
     streams = [_stream(stream, now_ns) for stream in parts.table]
@@ -154,7 +154,7 @@ def _session(connection: Connection) -> Json:
 
 
 def _clock_of(trip: RoundTrip) -> Json:
-    """Return a device's clock: its offset is known to half the round trip and both uncertainties."""
+    """Return a device's clock; its offset is known to half the round trip and what both state."""
     own_ns = (trip.sent.midpoint_ns + trip.received.midpoint_ns) // 2
     round_trip_ns = trip.received_monotonic_ns - trip.sent_monotonic_ns
     return {

@@ -201,7 +201,8 @@ class StreamTable:
         """Hold a generation from now on.
 
         Args:
-            offline_from: the first frame that may be opened of an offline generation; None for a live one.
+            offline_from: the first frame that may be opened of an offline generation; None for
+                a live one.
         Raises:
             LocalProtocolError: its low bits are in use, or too many offline ones are held.
         """
@@ -249,7 +250,7 @@ class StreamTable:
         self.receiver.revoke(handle)
 
     def expire(self, now: ClockInterval) -> None:
-        """Erase the generations whose overlap with the next has passed. Call about once a second."""
+        """Erase generations whose overlap with the next has passed. Call about once a second."""
         for received in self.receiver.expire(now):
             generation = received.opener.generation
             self.erase(generation.handle, generation.number)
@@ -286,7 +287,7 @@ class StreamTable:
             stream.frames += 1
             stream.payload_bytes += len(frame.payload)
             stream.last_frame_ns = held.last_frame_ns = received_ns
-            if stream.is_withheld:
+            if stream.is_withheld and not held.is_backfilled:
                 stream.withheld += 1
                 continue
             readings, pictures = len(batch.readings), len(batch.pictures)
@@ -305,7 +306,7 @@ class StreamTable:
 
 
 def _summary_mark(held: Held) -> Iterator[FrameMark]:
-    """Yield a mark for a summary that came: it is a frame too, but the receiver keeps it to itself."""
+    """Yield a mark for a summary that came: a frame too, but the receiver keeps it to itself."""
     summary = held.received.summary
     if summary is not None and summary.until_frame != held.summary_seen:
         held.summary_seen = summary.until_frame

@@ -109,7 +109,7 @@ class OutputRunner:
         self._thread.start()
 
     def offer(self, batch: Batch) -> bool:
-        """Queue a batch; return False, and count it as missed, where there is no room. Never blocks."""
+        """Queue a batch without blocking; return False, and count it, where there is no room."""
         size = _bytes_of(batch)
         with self._changed:
             if self._has_room(batch, size):

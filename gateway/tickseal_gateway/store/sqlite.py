@@ -45,9 +45,10 @@ CREATE TABLE generations (
 CREATE VIEW readings AS SELECT
     strftime('%Y-%m-%dT%H:%M:%f', time_ns / 1e9, 'unixepoch') || 'Z' AS time,
     device, stream, name, value, nullif(unit, '') AS unit, time_ns, tick, frame, generation,
-    (flags & {constants.FLAG_BACKFILL}) != 0 AS backfilled, (flags & {constants.FLAG_HOLDOVER}) != 0 AS clock_in_holdover
+    (flags & {constants.FLAG_BACKFILL}) != 0 AS backfilled,
+    (flags & {constants.FLAG_HOLDOVER}) != 0 AS clock_in_holdover
     FROM samples JOIN series ON series.id = samples.series;
-"""
+"""  # noqa: S608 - its only values are constants
 
 
 class GenerationRow(NamedTuple):
@@ -101,12 +102,12 @@ class SQLiteStore:
                 self._connection = self._begin_anew(error)
 
     def note_generations(self, rows: Iterable[GenerationRow]) -> None:
-        """Take in the state of generations; it is written with the next batch. Any thread."""
+        """Take in the state of generations, on any thread; it is written with the next batch."""
         for row in rows:
             self._pending_generations[row.handle, row.generation] = row
 
     def write(self, batches: Sequence[Batch]) -> None:
-        """Commit the readings of batches in one transaction; it is on the disk when this returns."""
+        """Commit the readings of batches in one transaction; on return it is on the disk."""
         with _explained("write to", self.path):
             try:
                 with self._connection:
@@ -207,21 +208,22 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.chmod(0o600)
     connection = sqlite3.connect(path, timeout=2.0, check_same_thread=False)
     try:
-        # FULL: what a device is told to be stored must outlive a power cut.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise StoreError(
-                f"{path} was made by a newer tickseal (version {version}): update, or choose another "
-                "path in [store]"
-            )
-        if version == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        _prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    # FULL: what a device is told to be stored must outlive a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise sqlite3.OperationalError(f"it was made by a newer tickseal (version {version})")
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,175 @@
+"""A Data Source for these tests: the library's source session over real sockets on loopback."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from tickseal import StreamMetadata
+from tickseal import events as ev
+from tickseal.clock import Clock
+from tickseal.core.errors import LinkError
+from tickseal.generation import Generation
+from tickseal.host.kernel_clock import KernelClock, boottime_ns
+from tickseal.invite import InviteToken, split_address
+from tickseal.links.tcp import TCPLink
+from tickseal.links.udp import UDPLink
+from tickseal.negotiation import AcceptancePolicy, Wish
+from tickseal.samples import CONTENT, Sample, encode_samples
+from tickseal.sealing import FrameSealer
+from tickseal.source_session import Credentials, SourceSession
+
+E = TypeVar("E", bound=ev.Event)
+T = TypeVar("T")
+WAIT_S = 10.0
+
+
+class Device:
+    """One device: its keys, and, within connected(), its session."""
+
+    def __init__(self, token: str, *, private_key: bytes | None = None) -> None:
+        self.invite = InviteToken.parse(token)
+        self.credentials = Credentials.from_invite(
+            self.invite, private_key=private_key or os.urandom(32)
+        )
+        self.clock: Clock = KernelClock()
+        self.name = ""
+        self.events: list[ev.Event] = []
+        self.sealers: dict[str, FrameSealer] = {}
+        self.sent: list[bytes] = []
+
+    @contextlib.asynccontextmanager
+    async def connected(
+        self, *, stores: bool = True, waits: bool = True
+    ) -> AsyncIterator["Device"]:
+        """Run a session while the block lasts; enrol first where there is only an invite."""
+        host, port = split_address(self.invite.addresses[0])
+        self.link = await TCPLink.connect(host, port)
+        self.session = SourceSession(
+            credentials=self.credentials,
+            name="test",
+            software="tests/1",
+            policy=AcceptancePolicy(),
+            random_bytes=os.urandom,
+            monotonic_ns=boottime_ns(),
+        )
+        self.events = []
+        self._changed = asyncio.Event()
+        self.flush()
+        reader = asyncio.create_task(self._read())
+        try:
+            if waits:
+                welcome = await self.wait_for(ev.Welcomed)
+                self.udp = await UDPLink.connect(host, welcome.udp_port)
+                if self.credentials.invite_id is not None:
+                    await self._finish_enrolment(stores=stores)
+            yield self
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+            self.session.close()
+            with contextlib.suppress(LinkError):
+                self.flush()
+            await self.link.close()
+            if hasattr(self, "udp"):
+                self.udp.close()
+
+    async def _finish_enrolment(self, *, stores: bool) -> None:
+        enrolled = await self.wait_for(ev.Enrolled)
+        if not stores:
+            return
+        self.name = enrolled.device
+        self.credentials = Credentials(
+            private_key=self.credentials.private_key,
+            gateway_key=self.credentials.gateway_key,
+            psk=enrolled.device_psk,
+            hybrid=self.credentials.hybrid,
+        )
+        self.session.confirm_stored()
+        self.flush()
+
+    async def _read(self) -> None:
+        while not self.session.is_closed:
+            deadline = self.session.next_deadline_ns() or 0
+            try:
+                async with asyncio.timeout(max(0, deadline - boottime_ns()) / 1e9):
+                    data = await self.link.receive()
+            except TimeoutError:
+                found = self.session.on_deadline(self.clock.now(), boottime_ns())
+            except LinkError:
+                found = self.session.receive(b"", self.clock.now(), boottime_ns())
+            else:
+                found = self.session.receive(data, self.clock.now(), boottime_ns())
+            self.events += found
+            self._changed.set()
+            with contextlib.suppress(LinkError):
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what the session has to say."""
+        while data := self.session.data_to_send():
+            self.link.write(data)
+
+    async def wait_for(self, kind: type[E], *, since: int = 0) -> E:
+        """Return the first event of a kind from place `since` on; fail at the session's end."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                for event in self.events[since:]:
+                    if isinstance(event, kind):
+                        return event
+                ended = [e for e in self.events[since:] if isinstance(e, ev.SessionClosed)]
+                assert not ended, f"no {kind.__name__}: {self.events}"
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def open(
+        self, stream_id: str = "garden", *, content: str = CONTENT, wish: Wish | None = None
+    ) -> Generation:
+        """Open a stream, or its next generation."""
+        since = len(self.events)
+        metadata = StreamMetadata(id=stream_id, type="telemetry", extra={"content": content})
+        self.session.open_stream(metadata, wish or Wish())
+        self.flush()
+        started = await self.wait_for(ev.GenerationStarted, since=since)
+        self.sealers[stream_id] = FrameSealer(started.generation)
+        return started.generation
+
+    def seal(self, payload: bytes, stream_id: str = "garden") -> list[bytes]:
+        """Seal one frame with the tick of now."""
+        sealer = self.sealers[stream_id]
+        parameters = sealer.generation.parameters
+        tick = max(sealer.tick, parameters.tick_at(self.clock.now().midpoint_ns))
+        segments = sealer.seal(payload, tick)
+        self.sent += segments
+        return segments
+
+    async def send(self, value: float, stream_id: str = "garden", name: str = "t") -> None:
+        """Send one reading by UDP."""
+        await self.udp.send(self.seal(reading(value, name), stream_id))
+
+
+def reading(value: float, name: str = "t", time_ns: int | None = None) -> bytes:
+    """Return the payload of a frame with one sample."""
+    now = KernelClock().now().midpoint_ns if time_ns is None else time_ns
+    return encode_samples([Sample(name=name, value=value, unit="Cel", time_ns=now)])
+
+
+async def until(
+    condition: Callable[[], T | Awaitable[T]], *, wait_s: float = WAIT_S, what: str = "it"
+) -> T:
+    """Return what a condition gives as soon as it is true."""
+    deadline = asyncio.get_running_loop().time() + wait_s
+    while True:
+        found = condition()
+        value = await found if isinstance(found, Awaitable) else found
+        if value:
+            return value
+        assert asyncio.get_running_loop().time() < deadline, f"{what} did not come true"
+        await asyncio.sleep(0.01)
+
+
+def values(segments: Sequence[bytes]) -> int:
+    """Count bytes of segments."""
+    return sum(map(len, segments))
