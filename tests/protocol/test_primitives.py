@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tickseal import primitives
 from tickseal.core import constants
+from tickseal.core import primitives as port
 
 SUITES = sorted(constants.SUITE_KEY_BYTES)
 
@@ -75,6 +76,10 @@ def test_x25519_is_rfc_7748_and_refuses_a_point_of_low_order() -> None:
     assert primitives.x25519(bob, primitives.x25519_public(alice)) == shared
     with pytest.raises(ValueError, match=r".+"):
         primitives.x25519(alice, bytes(32))
+
+
+def test_the_ports_description_costs_a_board_nothing() -> None:
+    assert not hasattr(port, "Primitives")
 
 
 def test_equal_compares_values() -> None:
