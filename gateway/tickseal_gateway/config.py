@@ -4,7 +4,7 @@ import os
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tickseal.clock import ClockAction
 from tickseal.configuration import Between, Duration, Length, Size, parse_toml
@@ -58,12 +58,25 @@ class PageConfig:
 
     Args:
         enabled: whether it is served.
-        host, port: where; port 0 for any free one.
+        host, port: where; port 0 for any free one, host "*" for all addresses. Until a password is
+            made on the page, only loopback.
+        names: host names by which browsers reach it, besides addresses and this machine's own name.
+        tls: auto: on wherever it is reached from other machines; on; off.
+        certificate, key: PEM files; empty for a certificate that is made here.
     """
 
     enabled: bool = True
     host: Annotated[str, Length(1, 255)] = "127.0.0.1"
     port: Annotated[int, Between(0, 65535)] = 4780
+    names: Annotated[tuple[str, ...], Length(0, 16)] = ()
+    tls: Literal["auto", "on", "off"] = "auto"
+    certificate: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that a certificate comes with its key."""
+        if bool(self.certificate) != bool(self.key):
+            raise ConfigError("certificate and key go together: name both or none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,6 +255,11 @@ class Connection:
                     event.handle, number, accepted=False, reason=refusal.reason
                 )
             return
+        except TicksealError as error:
+            # A refusal would be final: the device offers again in its next session.
+            _logger.error("%s: %s", self._named, error)  # noqa: TRY400 - told
+            self.session.close("busy")
+            return
         if self.session.is_closed:
             return
         self.session.answer_offer(event.handle, number, accepted=True)

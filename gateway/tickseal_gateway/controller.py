@@ -83,6 +83,7 @@ class Controller:
         self.once = Once(_logger)
         self._recent: dict[int, deque[int]] = {}
         self._displaced: dict[int, deque[int]] = {}
+        self._is_closing = False
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="registry")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,6 +93,7 @@ class Controller:
 
     async def close(self) -> None:
         """Say bye to every device and let the disk finish."""
+        self._is_closing = True
         for connection in list(self.connections.values()):
             connection.session.close("stopping")
             connection.end()
@@ -223,7 +225,8 @@ class Controller:
         """Hold an offline generation; return up to which frame it is stored already.
 
         Raises:
-            OpeningRefusedError: it is not taken.
+            OpeningRefusedError: it is not taken, and never will be.
+            StoreError: the disk refuses; later it may be taken.
         """
         device, number = connection.device, event.generation.number
         stream = self.registry.stream(event.handle)
@@ -234,13 +237,13 @@ class Controller:
         known = self.registry.offline(event.handle, number)
         if known is not None and known.is_finished:
             raise OpeningRefusedError("finished")
-        held = self.table.find(event.handle, number)
-        if held is not None:
-            return held.stored_until
+        state = known or OfflineGeneration(handle=event.handle, number=number)
         try:
             self.negotiation.check(event.generation.parameters)
-            state = known or OfflineGeneration(handle=event.handle, number=number)
-            await self.durably(lambda: self.registry.keep_offline(state))
+            if known is None:
+                await self.durably(lambda: self.registry.keep_offline(state))
+            # Offered again: what was opened of it but not stored comes once more.
+            self.table.make_way(event.handle, number)
             self.table.install(
                 stream,
                 device,
@@ -250,10 +253,7 @@ class Controller:
             )
         except NegotiationError as error:
             raise OpeningRefusedError("policy", error.detail) from None
-        except TicksealError as error:
-            _logger.error(  # noqa: TRY400 - told
-                "could not take an offline generation of %s: %s", device.name, error
-            )
+        except LocalProtocolError as error:
             raise OpeningRefusedError("busy", str(error)) from None
         _logger.info("%s offers what it sealed of %s while away", device.name, stream.id)
         return state.stored_until
@@ -261,6 +261,8 @@ class Controller:
     async def stored(self, marks: Sequence[FrameMark]) -> None:
         """Acknowledge frames that are on disk: first in the registry, then to their devices."""
         until: dict[tuple[int, int], int] = {}
+        if self._is_closing:  # what is not acknowledged is offered again
+            return
         for mark in marks:
             key = (mark.handle, mark.generation)
             until[key] = max(until.get(key, 0), mark.frame + 1)

@@ -22,7 +22,7 @@ from tickseal_gateway.control_socket import ControlSocket
 from tickseal_gateway.controller import Controller
 from tickseal_gateway.identity import Identity, load_identity
 from tickseal_gateway.ingest import Ingest
-from tickseal_gateway.outputs.base import Output, OutputRunner
+from tickseal_gateway.outputs.base import Output, OutputRunner, stop_all
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.registry import Registry
 from tickseal_gateway.status import Json, Parts
@@ -77,18 +77,19 @@ class Gateway:
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._registry.close)
-            udp, tcp = await self._listen(stack)
+            # Each is stopped before what stands above it: sessions before the outputs they feed.
             self._start_outputs(stack)
-            stack.push_async_callback(self._controller.close)
+            udp, tcp = await self._listen(stack)
             upkeep = Upkeep(self._controller, self._store.note_generations if self._store else None)
             stack.callback(upkeep.note)
+            stack.push_async_callback(self._controller.close)
             parts = Parts(
                 controller=self._controller,
                 table=self._table,
                 administration=self._administration,
                 outputs=self._outputs,
-                tcp_port=tcp.address[1],
-                udp_port=udp.address[1],
+                tcp=tcp,
+                udp=udp,
                 page=None,
                 state=str(self._state.path),
                 started_ns=time.time_ns(),
@@ -97,7 +98,6 @@ class Gateway:
             socket = ControlSocket(view.commands(), view.watchers())
             await socket.open(self._state.path)
             stack.push_async_callback(socket.close)
-            stack.push_async_callback(tcp.close)
             tasks = [
                 asyncio.create_task(self._receive(udp)),
                 asyncio.create_task(_every_second(upkeep.tick)),
@@ -124,6 +124,7 @@ class Gateway:
                     raise
                 continue
             stack.callback(udp.close)
+            stack.push_async_callback(tcp.close)
             return udp, tcp
         raise AssertionError("unreachable")
 
@@ -165,7 +166,7 @@ class Gateway:
     def _start_outputs(self, stack: contextlib.AsyncExitStack) -> None:
         for output in self._outputs:
             output.start()
-            stack.callback(output.stop, _OUTPUT_STOP_S)
+        stack.callback(stop_all, self._outputs, _OUTPUT_STOP_S)
 
     def _on_written(self, batches: Sequence[Batch]) -> None:
         # On the store's thread: what is to be acknowledged goes to the event loop.

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from typing import Protocol, TypeAlias
 
 from tickseal.host.kernel_clock import boottime_ns
+from tickseal.links.tcp import TCPServer
+from tickseal.links.udp import UDPLink
 from tickseal.liveness import RoundTrip
 from tickseal_gateway.administration import Administration
 from tickseal_gateway.connection import Connection
@@ -69,7 +71,7 @@ class Parts:
 
     Args:
         outputs: all, the store among them.
-        tcp_port, udp_port: where the gateway listens.
+        tcp, udp: where the gateway listens.
         page: address of the page; None where there is none.
         started_ns: ns since 1970 UTC.
     """
@@ -78,8 +80,8 @@ class Parts:
     table: StreamTable
     administration: Administration
     outputs: Sequence[OutputRunner]
-    tcp_port: int
-    udp_port: int
+    tcp: TCPServer
+    udp: UDPLink
     page: str | None
     state: str
     started_ns: int
@@ -97,8 +99,8 @@ def make_snapshot(parts: Parts) -> Json:
             "version": version("tickseal"),
             "fingerprint": controller.identity.fingerprint,
             "state": parts.state,
-            "tcp_port": parts.tcp_port,
-            "udp_port": parts.udp_port,
+            "tcp_port": parts.tcp.address[1],
+            "udp_port": parts.udp.address[1],
             "addresses": list(parts.administration.addresses()),
             "page": parts.page,
             "started_ns": parts.started_ns,
@@ -111,6 +113,7 @@ def make_snapshot(parts: Parts) -> Json:
         "past_alarms": [alarm.to_json() for alarm in alarms.past()],
         "invites": parts.administration.invites(),
         "outputs": [_output(output) for output in parts.outputs],
+        "links": _links(parts),
         "totals": _totals(parts),
     }
 
@@ -239,6 +242,23 @@ def _output(output: OutputRunner) -> Json:
         "failures": counters.failures,
         "waiting": output.waiting,
         "error": counters.error,
+    }
+
+
+def _links(parts: Parts) -> Json:
+    udp, tcp = parts.udp, parts.tcp
+    return {
+        "udp": {
+            "received": udp.counters.received,
+            "dropped_by_kernel": udp.kernel_dropped,
+            "receive_buffer_bytes": udp.receive_buffer_bytes,
+        },
+        "tcp": {
+            "connections": tcp.connections,
+            "accepted": tcp.counters.accepted,
+            "refused": tcp.counters.refused,
+            "failed": tcp.counters.failed,
+        },
     }
 
 

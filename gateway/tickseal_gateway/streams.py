@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
 from tickseal.clock import ClockInterval
+from tickseal.core import constants
 from tickseal.core.errors import LocalProtocolError
 from tickseal.generation import Generation
 from tickseal.opening import Buffer
@@ -227,6 +228,15 @@ class StreamTable:
         if not is_offline and len(same) >= LIVE_MOST:
             self.erase(stream.handle, same[0])
         return held
+
+    def make_way(self, handle: int, number: int) -> None:
+        """Erase what is in the way of a generation: itself, or a live one of the same low bits."""
+        stream = self._streams.get(handle)
+        for other, held in list(stream.held.items()) if stream else ():
+            mask = (1 << constants.GENERATION_BITS[held.generation.parameters.profile]) - 1
+            is_clash = other & mask == number & mask and not held.is_backfilled
+            if other == number or is_clash:
+                self.erase(handle, other)
 
     def erase(self, handle: int, number: int) -> None:
         """Erase one generation and its secrets; one that is not held is fine."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -134,12 +135,15 @@ class OutputRunner:
                     return
             await asyncio.sleep(0.05)
 
-    def stop(self, timeout_s: float) -> bool:
-        """Write what waits, then close; return False where that did not end in time."""
+    def end(self) -> None:
+        """Let it write what waits, then close."""
         with self._changed:
             self._is_ending = True
             self._changed.notify()
         self._hurry.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for that end; return False where it did not come in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -212,6 +216,18 @@ class OutputRunner:
         self._once.change(
             "", error, logging.ERROR, "the output %s does not work: %s", self.name, error
         )
+
+
+def stop_all(outputs: Sequence[OutputRunner], timeout_s: float) -> None:
+    """End outputs together; one that blocks is left behind after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    for output in outputs:
+        output.end()
+    for output in outputs:
+        if not output.join(max(0.0, deadline - time.monotonic())):
+            _logger.error(
+                "the output %s did not end in time; %d items are lost", output.name, output.waiting
+            )
 
 
 def _bytes_of(batch: Batch) -> int:
