@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import NamedTuple
 
 from tickseal.assembly import FrameAssembler
@@ -243,9 +244,7 @@ class SegmentReceiver:
         if received.ends_at_ns is not None:
             return
         stream.newest = received
-        for other in stream.by_low_bits.values():
-            if other is received:
-                break
+        for other in takewhile(lambda one: one is not received, stream.by_low_bits.values()):
             if other.ends_at_ns is None:
                 parameters = other.opener.generation.parameters
                 other.ends_at_ns = now.latest_ns + parameters.past_ns + parameters.skew_ns
