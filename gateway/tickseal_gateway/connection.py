@@ -219,6 +219,8 @@ class Connection:
             )
             controller.note_generation(stream.handle, parameters.generation)
             controller.table.install(stream, device, generation, monotonic_ns=boottime_ns())
+            if session.clock_disagrees:
+                controller.withhold(device, is_wanted=True)
             _logger.log(
                 logging.DEBUG if held else logging.INFO,
                 "%s opened %s (%s, a tick of %g ms)",

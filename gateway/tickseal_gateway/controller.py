@@ -342,10 +342,14 @@ class Controller:
                 f"its clock and this machine's are at least {abs(event.apart_ns) / 1e9:.3f} s "
                 "apart, more than both state as uncertain; look at the time sources of both",
             )
+        self.withhold(device, is_wanted=event is not None)
+
+    def withhold(self, device: Device, *, is_wanted: bool) -> None:
+        """Do to a device's streams what the policy says while the clocks disagree, or end it."""
         action = self.config.clock.policy
         for stream in self.table.of_device(device.id):
-            stream.is_withheld = event is not None and action is ClockAction.HOLD
-            if event is not None and action is ClockAction.STOP:
+            stream.is_withheld = is_wanted and action is ClockAction.HOLD
+            if is_wanted and action is ClockAction.STOP:
                 self.table.erase_all(stream)
 
     def is_stopped(self, device: Device) -> bool:

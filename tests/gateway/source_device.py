@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from tickseal_gateway.view import View
 
 from tickseal import StreamMetadata
 from tickseal import events as ev
-from tickseal.clock import Clock
+from tickseal.clock import Clock, ClockDiscipline, ClockInterval
 from tickseal.core.errors import LinkError
 from tickseal.generation import Generation
 from tickseal.host.kernel_clock import KernelClock, boottime_ns
@@ -107,6 +110,32 @@ class Device:
             with contextlib.suppress(LinkError):
                 self.flush()
 
+    def move(self, view: View) -> None:
+        """Follow a gateway that was started again, perhaps on another port."""
+        port = view.snapshot()["gateway"]["tcp_port"]  # type: ignore[index]
+        self.invite = replace(self.invite, addresses=(f"127.0.0.1:{port}",))
+
+    def twin(self) -> "Device":
+        """Return another device that has copied this one's identity."""
+        twin = Device(self.invite.encode())
+        twin.credentials = self.credentials
+        return twin
+
+    def shift_clock(self, by_ns: int) -> None:
+        """Let the device's clock be wrong by so much, from now on."""
+        self.clock = ShiftedClock(by_ns)
+
+    @staticmethod
+    def wish(**values: Any) -> Wish:
+        """Return a wish."""
+        return Wish(**values)
+
+    def ask(self, stream_id: str, wish: Wish | None = None) -> None:
+        """Ask for a stream without waiting for the answer."""
+        metadata = StreamMetadata(id=stream_id, type="telemetry", extra={"content": CONTENT})
+        self.session.open_stream(metadata, wish or Wish())
+        self.flush()
+
     def flush(self) -> None:
         """Write what the session has to say."""
         while data := self.session.data_to_send():
@@ -150,6 +179,19 @@ class Device:
         await self.udp.send(self.seal(reading(value, name), stream_id))
 
 
+class ShiftedClock:
+    """This machine's clock, off by a span, and sure of itself to a millisecond."""
+
+    def __init__(self, by_ns: int) -> None:
+        self._by_ns = by_ns
+        self._kernel = KernelClock()
+
+    def now(self) -> ClockInterval:
+        """Return a reading."""
+        midpoint = self._kernel.now().midpoint_ns + self._by_ns
+        return ClockInterval.around(midpoint, 1_000_000, ClockDiscipline.NTP)
+
+
 def reading(value: float, name: str = "t", time_ns: int | None = None) -> bytes:
     """Return the payload of a frame with one sample."""
     now = KernelClock().now().midpoint_ns if time_ns is None else time_ns
@@ -168,8 +210,3 @@ async def until(
             return value
         assert asyncio.get_running_loop().time() < deadline, f"{what} did not come true"
         await asyncio.sleep(0.01)
-
-
-def values(segments: Sequence[bytes]) -> int:
-    """Count bytes of segments."""
-    return sum(map(len, segments))
