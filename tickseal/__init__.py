@@ -1,5 +1,6 @@
 """Secure data streaming with ephemeral key derivation: each frame under a key of its own."""
 
+from tickseal.clock import ClockInterval
 from tickseal.core.errors import (
     ClockError,
     ConfigError,
@@ -21,6 +22,7 @@ from tickseal.sealing import FrameSealer
 
 __all__ = [
     "ClockError",
+    "ClockInterval",
     "ConfigError",
     "EnrolmentError",
     "ExhaustedError",
