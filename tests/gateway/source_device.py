@@ -19,6 +19,7 @@ from tickseal.invite import InviteToken, split_address
 from tickseal.links.tcp import TCPLink
 from tickseal.links.udp import UDPLink
 from tickseal.negotiation import AcceptancePolicy, Wish
+from tickseal.offline import OfflineGeneration, seal_offline_generation
 from tickseal.samples import CONTENT, Sample, encode_samples
 from tickseal.sealing import FrameSealer
 from tickseal.source_session import Credentials, SourceSession
@@ -135,6 +136,66 @@ class Device:
         metadata = StreamMetadata(id=stream_id, type="telemetry", extra={"content": CONTENT})
         self.session.open_stream(metadata, wish or Wish())
         self.flush()
+
+    def begin_offline(self, online: Generation) -> tuple[bytes, FrameSealer]:
+        """Begin a generation without the gateway; return the blob to offer, and its sealer."""
+        t0_ns = self.clock.now().earliest_ns // 10**9 * 10**9 - 3600 * 10**9
+        number = online.number + 1 & 0xFFFFFFFFFFFFFFFF
+        parameters = replace(online.parameters, generation=number, t0_ns=t0_ns)
+        made = OfflineGeneration(
+            handle=online.handle,
+            metadata=online.metadata.encode(),
+            parameters=parameters.encode(),
+            salt=os.urandom(32),
+            secret=os.urandom(32),
+        )
+        blob = seal_offline_generation(
+            made,
+            private=self.credentials.private_key,
+            gateway_public=self.credentials.gateway_key,
+            psk=self.credentials.psk,
+            random_bytes=os.urandom,
+        )
+        generation = Generation.derive(
+            online.metadata,
+            parameters,
+            initial_secret=made.secret,
+            salt=made.salt,
+            handle=made.handle,
+        )
+        return blob, FrameSealer(generation)
+
+    async def offer(self, blob: bytes) -> ev.OfferAnswered:
+        """Offer an offline generation; return the answer."""
+        since = len(self.events)
+        self.session.offer(blob)
+        self.flush()
+        return await self.wait_for(ev.OfferAnswered, since=since)
+
+    def backfill(self, sealer: FrameSealer, frames: list[tuple[int, int, list[bytes]]]) -> None:
+        """Announce and send frames: tick, number and segments of each."""
+        generation = sealer.generation
+        self.session.announce_backfill(
+            generation.handle,
+            generation.number,
+            ticks=(frames[0][0], frames[-1][0] + 1),
+            frames=(frames[0][1], frames[-1][1] + 1),
+        )
+        for _, _, segments in frames:
+            assert self.session.send_segments(segments, backfill=True) == len(segments)
+        self.flush()
+
+    async def stored(self, number: int, until_frame: int) -> None:
+        """Wait until the gateway has acknowledged the frames of a generation below a number."""
+
+        def is_stored() -> bool:
+            return any(
+                isinstance(e, ev.StoredUntil)
+                and (e.generation, e.frame_until) == (number, until_frame)
+                for e in self.events
+            )
+
+        await until(is_stored, what=f"stored until {until_frame}")
 
     def flush(self) -> None:
         """Write what the session has to say."""

@@ -1,4 +1,4 @@
-"""Enrolment by invite: once, in time, by the first device that proves it, and nothing by a replay."""
+"""Enrolment by invite: once, in time, by the first device that proves it; nothing by a replay."""
 
 import asyncio
 import contextlib

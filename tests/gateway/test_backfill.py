@@ -1,0 +1,179 @@
+"""What a source sealed while the gateway was away: opened once, stored, acknowledged, finished."""
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+from running_gateway import GatewayFactory, run
+from source_device import Device, reading, until
+from tickseal_gateway.view import View
+
+from tickseal import events as ev
+from tickseal.core import constants
+from tickseal.generation import Generation
+from tickseal.sealing import FrameSealer
+from tickseal.summary import Summary
+
+Frames = list[tuple[int, int, list[bytes]]]
+
+
+async def device_with_stream(view: View, name: str = "garden") -> tuple[Device, Generation]:
+    device = Device(str((await view.invite(name=name))["token"]))
+    async with device.connected():
+        return device, await device.open(name)
+
+
+def sealed(sealer: FrameSealer, count: int, *, summary: bool = False) -> Frames:
+    frames: Frames = []
+    for index in range(count):
+        tick, number = max(sealer.tick, 0) + 1, sealer.frame_number
+        payload = reading(number, time_ns=1_700_000_000_000_000_000 + number)
+        frames.append((tick, number, sealer.seal(payload, tick, constants.FLAG_BACKFILL)))
+        if summary and index == count - 1:
+            number = sealer.frame_number
+            says = Summary(until_frame=number, from_tick=1, until_tick=tick + 1, is_final=True)
+            frames.append(
+                (tick, number, sealer.seal(says.encode(), tick, kind=constants.KIND_SUMMARY))
+            )
+    return frames
+
+
+def stored(gateways: GatewayFactory) -> list[float]:
+    with closing(sqlite3.connect(gateways.state / "readings.db")) as database:
+        rows = database.execute("SELECT value FROM readings WHERE backfilled ORDER BY time_ns")
+        return [value for (value,) in rows]
+
+
+def test_frames_sealed_offline_are_stored_and_acknowledged(gateways: GatewayFactory) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            blob, sealer = device.begin_offline(online)
+            frames = sealed(sealer, 50, summary=True)
+            number = sealer.generation.number
+            async with device.connected():
+                answer = await device.offer(blob)
+                assert (answer.accepted, answer.reason) == (True, "")
+                device.backfill(sealer, frames[:30])
+                await device.stored(number, 30)
+                device.backfill(sealer, frames[30:])
+                # The final summary is a frame too: with it all are acknowledged.
+                await device.stored(number, 51)
+                assert stored(gateways) == list(range(50))
+                device.session.finish_backfill(online.handle, number)
+                device.flush()
+                await until(lambda: view.snapshot()["streams"][0]["backfilling"] == 0)
+                refused = await device.offer(blob)
+                assert (refused.accepted, refused.reason) == (False, "finished")
+
+    run(main())
+
+
+def test_after_a_restart_it_is_opened_from_where_it_was_stored(gateways: GatewayFactory) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            blob, sealer = device.begin_offline(online)
+            number, frames = sealer.generation.number, sealed(sealer, 40)
+            async with device.connected():
+                await device.offer(blob)
+                device.backfill(sealer, frames[:20])
+                await device.stored(number, 20)
+        async with gateways.inside() as view:
+            device.move(view)
+            async with device.connected():
+                assert (await device.offer(blob)).accepted
+                await device.stored(number, 20)
+                # A copy of what was stored opens nothing more.
+                device.backfill(sealer, frames)
+                await device.stored(number, 40)
+                stream: Any = view.snapshot()["streams"][0]  # type: ignore[index]
+                assert stream["frames"] == 20
+                assert stream["refusals"] == {"stale": 20}
+        assert stored(gateways) == list(range(40))
+
+    run(main())
+
+
+def test_nothing_is_opened_of_an_offline_generation_that_was_not_announced(
+    gateways: GatewayFactory,
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            blob, sealer = device.begin_offline(online)
+            frames = sealed(sealer, 3)
+            async with device.connected():
+                await device.offer(blob)
+                for _, _, segments in frames:
+                    await device.udp.send(segments)
+                await until(lambda: view.snapshot()["totals"]["refusals"] == {"early": 3})
+                assert view.snapshot()["totals"]["frames"] == 0
+
+    run(main())
+
+
+def test_a_device_can_offer_nothing_under_the_handle_of_another(gateways: GatewayFactory) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            _, victim = await device_with_stream(view, "victim")
+            device, own = await device_with_stream(view, "thief")
+            blob, _ = device.begin_offline(victim)
+            async with device.connected():
+                answer = await device.offer(blob)
+                assert (answer.accepted, answer.reason) == (False, "handle")
+                device.session.announce_backfill(
+                    victim.handle, victim.number, ticks=(0, 9), frames=(0, 9)
+                )
+                device.flush()
+                assert (await device.wait_for(ev.AlarmRaised)).reason == "backfill"
+                device.session.finish_backfill(victim.handle, victim.number)
+                device.session.close_stream(victim.handle, victim.number)
+                device.flush()
+                await device.open("thief")
+            assert view._parts.table.find(victim.handle, victim.number) is not None
+            assert own.handle != victim.handle
+
+    run(main())
+
+
+def test_frames_whose_keys_died_with_the_gateway_are_told_to_be_lost(
+    gateways: GatewayFactory,
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+        async with gateways.inside() as view:
+            device.move(view)
+            async with device.connected():
+                device.session.announce_backfill(
+                    online.handle, online.number, ticks=(0, 10), frames=(0, 7)
+                )
+                device.flush()
+                await device.stored(online.number, 7)
+
+    run(main())
+
+
+def test_nothing_is_acknowledged_before_it_is_on_the_disk(
+    gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            blob, sealer = device.begin_offline(online)
+            number, frames = sealer.generation.number, sealed(sealer, 10)
+            with closing(sqlite3.connect(gateways.state / "readings.db")) as other:
+                other.execute("BEGIN IMMEDIATE")  # another program holds the database
+                async with device.connected():
+                    await device.offer(blob)
+                    device.backfill(sealer, frames)
+                    await until(lambda: view.snapshot()["outputs"][0]["failures"])
+                    assert "another program holds it" in view.snapshot()["outputs"][0]["error"]
+                    assert not any(isinstance(e, ev.StoredUntil) for e in device.events)
+                    other.rollback()
+                    await device.stored(number, 10)
+        assert stored(gateways) == list(range(10))
+
+    run(main())
