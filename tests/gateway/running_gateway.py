@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tickseal_gateway.config import Config, load
 from tickseal_gateway.service import Gateway
 from tickseal_gateway.view import View
 
+from tickseal import cli
 from tickseal.host.state import StateDirectory
 
 TICKSEAL = Path(sys.executable).with_name("tickseal")
@@ -26,6 +28,28 @@ port = 0
 [page]
 enabled = false
 """
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def tickseal(*arguments: str) -> Done:
+    """Run the command line in this process: a process each would take most of the tests' time."""
+    out, err = io.StringIO(), io.StringIO()
+    argv, sys.argv = sys.argv, ["tickseal", *arguments]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            cli.main()
+    except SystemExit as end:
+        return Done(int(end.code or 0), out.getvalue(), err.getvalue())
+    finally:
+        sys.argv = argv
+    raise AssertionError("it always exits")
 
 
 class GatewayFactory:
@@ -49,15 +73,9 @@ class GatewayFactory:
             async with Gateway(config, state).running() as view:
                 yield view
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `tickseal gateway ...` on this gateway's configuration."""
-        return subprocess.run(
-            [TICKSEAL, "gateway", *arguments, "--config", self.file],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+    def command(self, *arguments: str) -> Done:
+        """Run `tickseal gateway ...` on this gateway's configuration, in this process."""
+        return tickseal("gateway", *arguments, "--config", str(self.file))
 
     @contextlib.contextmanager
     def process(self) -> Iterator["GatewayProcess"]:
