@@ -278,8 +278,7 @@ class Session(ABC):
         following = self._table[self._state].get(trigger)
         if following is None:
             raise RemoteProtocolError(f"{name} is not allowed {self._state.value}")
-        if following is not State.CLOSED:
-            self._state = following
+        self._state = following
 
     def _on_pong(self, pong: Pong, now: ClockInterval, monotonic_ns: int) -> list[Event]:
         if self._liveness is None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tickseal import control, primitives
 from tickseal import events as ev
 from tickseal.clock import ClockDiscipline
+from tickseal.control import Role
 from tickseal.core import keyschedule
 from tickseal.core.errors import LocalProtocolError
 from tickseal.events import CloseReason
@@ -182,16 +184,26 @@ def test_what_is_done_too_early_or_too_late_is_said_to_the_caller(conversation: 
     pair.controller.revoke()
 
 
+def test_only_a_device_with_an_invite_is_enrolled(conversation: Any) -> None:
+    pair = conversation()
+    with pytest.raises(LocalProtocolError, match="shows an invite"):
+        pair.decide = lambda _: pair.controller.accept(pair.PSK, enrolling="porch-1")
+        pair.talk()
+    pair = conversation(replace(conversation.CREDENTIALS, invite_id=b"invite#1"))
+    with pytest.raises(LocalProtocolError, match="shows an invite"):
+        pair.decide = lambda _: pair.controller.accept(pair.PSK)
+        pair.talk()
+
+
+def test_a_sink_cannot_open_a_stream(conversation: Any) -> None:
+    pair = conversation(source={"role": Role.SINK}).talk()
+    assert pair.one(pair.controller, ev.SessionStarted).hello.role is Role.SINK
+    with pytest.raises(LocalProtocolError, match="sink"):
+        pair.source.open_stream(pair.STREAM, Wish())
+
+
 def test_an_enrolling_device_opens_nothing_before_its_identity_is_stored(conversation: Any) -> None:
-    pair = conversation(
-        Credentials(
-            private_key=conversation.DEVICE,
-            gateway_key=conversation.GATEWAY_PUBLIC,
-            psk=conversation.PSK,
-            hybrid=False,
-            invite_id=b"invite#1",
-        )
-    )
+    pair = conversation(replace(conversation.CREDENTIALS, invite_id=b"invite#1"))
     pair.source.confirm_stored = lambda: None
     pair.talk()
     assert pair.source.state is pair.controller.state is State.STORING
@@ -233,8 +245,20 @@ def test_live_segments_overtake_backfill_and_pings_overtake_both(conversation: A
     assert pair.source.send_segments(old[4:], backfill=True) == 4
 
 
+def test_closing_drops_the_segments_that_wait(conversation: Any) -> None:
+    pair = conversation().talk().open()
+    pair.source.send_segments([b"live"])
+    pair.source.announce_backfill(pair.HANDLE, 100, ticks=(1, 2), frames=(3, 4))
+    pair.source.close()
+    words = pair.source.data_to_send()
+    assert b"live" not in words
+    assert pair.source.data_to_send() == b""
+    pair.give(pair.controller, words)
+    assert pair.end(pair.controller) is CloseReason.BYE
+
+
 def offer(pair: Any, **changes: Any) -> bytes:
-    parameters = StreamParameters(t0_ns=pair.START_NS, generation=555)
+    parameters = StreamParameters(t0_ns=pair.START_NS, generation=changes.pop("generation", 555))
     generation = OfflineGeneration(
         handle=pair.HANDLE,
         metadata=pair.STREAM.encode(),
@@ -332,3 +356,26 @@ def test_a_peer_that_does_not_read_is_given_up(conversation: Any) -> None:
     for _ in range(CONTROL_MAX_BYTES // len(control.encode(ping)) + 2):
         pair.inject(pair.controller, ping)
     assert pair.end(pair.controller) is CloseReason.OVERFLOW
+
+
+def test_a_device_that_does_not_wait_for_answers_is_given_up(conversation: Any) -> None:
+    def twice(pair: Any, n: int) -> control.Message:
+        return control.Open(metadata=pair.STREAM.encode(), wish=Wish())
+
+    def opens(pair: Any, n: int) -> control.Message:
+        return control.Open(metadata=StreamMetadata(id=str(n), type="t").encode(), wish=Wish())
+
+    def offer_twice(pair: Any, n: int) -> control.Message:
+        return control.Offer(blob=offer(pair))
+
+    def offers(pair: Any, n: int) -> control.Message:
+        return control.Offer(blob=offer(pair, generation=n))
+
+    for make, most in ((twice, 1), (opens, 64), (offer_twice, 1), (offers, 64)):
+        pair = conversation().talk()
+        pair.grant = lambda request: None
+        for n in range(most):
+            pair.inject(pair.controller, make(pair, n))
+            assert not pair.controller.is_closed
+        pair.inject(pair.controller, make(pair, most))
+        assert pair.end(pair.controller) is CloseReason.PROTOCOL
