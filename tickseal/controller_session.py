@@ -7,6 +7,7 @@ from tickseal import control
 from tickseal import events as ev
 from tickseal.clock import ClockInterval
 from tickseal.control import Message, ReportRow, Role
+from tickseal.core import constants
 from tickseal.core.errors import (
     ConfigError,
     HandshakeError,
@@ -108,7 +109,7 @@ class ControllerSession(Session):
 
         Args:
             psk: 32 bytes: the device PSK, or the invite's secret.
-            enrolling: the name that the device gets, 1..64 bytes, exactly where an invite id was
+            enrolling: the name that the device gets, 0..200 bytes, exactly where an invite id was
                 given.
         Raises:
             LocalProtocolError: nothing to answer (the session may have ended meanwhile), or
@@ -163,6 +164,15 @@ class ControllerSession(Session):
         self._require(State.RUNNING)
         if stream_id not in self._opening:
             raise LocalProtocolError(f"the device has not asked for the stream {stream_id!r}")
+        # Checked whole before the exporter is used: its uses must stay in step with the device's.
+        opened = control.Opened(
+            stream=stream_id,
+            handle=handle,
+            generation=parameters.generation,
+            parameters=parameters.encode(),
+            salt=salt,
+            confirm=bytes(constants.CONFIRM_BYTES),
+        )
         exporter = self._transport().exporter
         generation = Generation.derive(
             self._opening.pop(stream_id),
@@ -171,16 +181,7 @@ class ControllerSession(Session):
             salt=salt,
             handle=handle,
         )
-        self._send(
-            control.Opened(
-                stream=stream_id,
-                handle=handle,
-                generation=parameters.generation,
-                parameters=parameters.encode(),
-                salt=salt,
-                confirm=generation.confirm,
-            )
-        )
+        self._send(replace(opened, confirm=generation.confirm))
         return generation
 
     def refuse_stream(self, stream_id: str, reason: str, detail: str = "") -> None:
@@ -375,8 +376,6 @@ class ControllerSession(Session):
     def _on_round_trip(self, trip: RoundTrip) -> list[Event]:
         self.round_trip = trip
         return []
-
-    # --- Private ---
 
     def _answer_offer(self, handle: int, generation: int, *, accepted: bool, reason: str) -> None:
         self._send(

@@ -131,6 +131,24 @@ def test_a_stream_can_be_refused_and_asked_for_again(conversation: Any) -> None:
     assert not pair.seen(pair.source, ev.GenerationStarted)
 
 
+def test_a_grant_that_cannot_be_made_uses_nothing_up(conversation: Any) -> None:
+    pair = conversation().talk()
+    usual = pair.grant
+
+    def grant(request: ev.OpenRequested) -> None:
+        parameters = StreamParameters(t0_ns=0, generation=1)
+        for handle, salt in ((0, bytes(32)), (1, bytes(31))):
+            with pytest.raises(LocalProtocolError):
+                pair.controller.grant_stream(
+                    request.metadata.id, parameters, handle=handle, salt=salt
+                )
+        usual(request)
+
+    pair.grant = grant
+    pair.open()
+    pair.one(pair.source, ev.GenerationStarted)
+
+
 def test_a_wish_without_suites_stands_for_those_of_hello(conversation: Any) -> None:
     pair = conversation().talk()
     pair.inject(pair.controller, control.Open(metadata=pair.STREAM.encode(), wish=Wish(depth=20)))
