@@ -141,6 +141,28 @@ def status(
 
 
 @app.command()
+def page(
+    forget_password: Annotated[
+        bool, typer.Option(help="Remove the page's password; it holds until the gateway restarts.")
+    ] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Print the address of the running gateway's page, by which a browser may command."""
+    where = _settings(config, state).state_path
+    if forget_password:
+        (where / "page" / "password.json").unlink(missing_ok=True)
+        typer.echo("the page has no password from the gateway's next start on")
+        return
+    link = _page_link(where)
+    if link is None:
+        raise NotRunningError(
+            f"no page is served from {where}; see [page], and: tickseal gateway run"
+        )
+    typer.echo(link)
+
+
+@app.command()
 def approve(name: str, config: ConfigOption = None, state: StateOption = None) -> None:
     """Let a device that waits (policy approve = true) open streams."""
     _do(_settings(config, state), {"do": "approve", "name": name}, lambda a: a.approve(name))
@@ -219,7 +241,7 @@ def _announce(event: str, snapshot: dict[str, Any]) -> None:
             f"  devices reach it at  {', '.join(gateway['addresses'])}  (TCP and UDP)",
             f"  identity             {gateway['fingerprint']}",
             f"  state                {gateway['state']}",
-            *([f"  page                 {gateway['page']}"] if gateway["page"] else []),
+            *([f"  page                 {_page(gateway)}"] if gateway["page"] else []),
             "  enrol a device       tickseal gateway invite",
         ]
         typer.echo("\n".join(lines))
@@ -229,6 +251,21 @@ def _announce(event: str, snapshot: dict[str, Any]) -> None:
             f"{totals['missing']} missing; segments refused: {printing.counts(totals['refusals'])}"
         )
     sys.stdout.flush()
+
+
+def _page(gateway: dict[str, Any]) -> str:
+    """Return the page's address: on a terminal with the token that may command, never for a log."""
+    link = _page_link(Path(gateway["state"])) if sys.stdout.isatty() else None
+    if link is not None:
+        return link
+    return f"{gateway['page']}  (to command: tickseal gateway page)"
+
+
+def _page_link(state: Path) -> str | None:
+    try:
+        return (state / "page" / "link").read_text("ascii").strip()
+    except OSError:  # no page is served
+        return None
 
 
 def _announce_json(event: str, snapshot: dict[str, Any]) -> None:

@@ -1,0 +1,115 @@
+"""One WebSocket for everything live: snapshots as text, pictures as bytes, newest only.
+
+A browser opens few connections to one host, so cameras do not each get one. The page says which
+streams it shows; a picture goes out when the one before it was drawn, so a slow phone skips
+pictures and nothing piles up anywhere.
+
+From the page, JSON: {"watch": [stream ids]} or {"drawn": stream id}. To the page: text is a
+snapshot; bytes are u16 length || JSON head || JPEG.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from tickseal_gateway.dashboard.pictures import LOOK_EVERY_S, jpeg_of
+from tickseal_gateway.readings import Picture
+from tickseal_gateway.status import GatewayView
+
+_WATCHED_MOST = 32
+#: A page that does not say that it drew a picture gets the next one all the same after so long.
+_DRAWN_S = 5.0
+
+
+class LivePage:
+    """One open page.
+
+    Args:
+        may_read: asked before each snapshot: a session can end while a page is open.
+    """
+
+    def __init__(
+        self,
+        view: GatewayView,
+        socket: WebSocket,
+        stopping: asyncio.Event,
+        *,
+        may_read: Callable[[], bool],
+    ) -> None:
+        self._view = view
+        self._socket = socket
+        self._stopping = stopping
+        self._may_read = may_read
+        # Stream id: the picture that was sent last, and when it may be followed at the latest.
+        self._watched: dict[str, tuple[Picture | None, float]] = {}
+
+    async def run(self) -> None:
+        """Serve it until it goes away."""
+        await self._socket.accept()
+        tasks: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(self._send_snapshots()),
+            asyncio.ensure_future(self._send_pictures()),
+            asyncio.ensure_future(self._listen()),
+            asyncio.ensure_future(self._stopping.wait()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is gone
+            await self._socket.close(1001 if self._may_read() else 1008)
+
+    async def _send_snapshots(self) -> None:
+        async for snapshot in self._view.subscribe():
+            if not self._may_read():
+                return
+            await self._socket.send_text(json.dumps(snapshot, separators=(",", ":")))
+
+    async def _send_pictures(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            for stream_id, (last, not_before) in list(self._watched.items()):
+                picture = self._view.latest_picture(stream_id)
+                if picture is None or picture is last or loop.time() < not_before:
+                    continue
+                self._watched[stream_id] = (picture, loop.time() + _DRAWN_S)
+                data = jpeg_of(picture)
+                if data is not None:
+                    await self._socket.send_bytes(_head(picture) + data)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                message = json.loads(await self._socket.receive_text())
+            except (WebSocketDisconnect, ValueError, KeyError):
+                return
+            match message:
+                case {"watch": list(wanted)}:
+                    kept = [each for each in wanted if isinstance(each, str)][:_WATCHED_MOST]
+                    self._watched = {
+                        stream_id: self._watched.get(stream_id, (None, 0.0)) for stream_id in kept
+                    }
+                case {"drawn": str(stream_id)} if stream_id in self._watched:
+                    self._watched[stream_id] = (self._watched[stream_id][0], 0.0)
+                case _:
+                    return
+
+
+def _head(picture: Picture) -> bytes:
+    content = picture.picture
+    head = json.dumps(
+        {
+            "stream": picture.stream,
+            "time_ns": content.time_ns,
+            "width": content.width,
+            "height": content.height,
+            "sequence": content.sequence,
+        }
+    ).encode()
+    return len(head).to_bytes(2, "big") + head

@@ -1,0 +1,189 @@
+// The page: who may see it, what comes in, and where it goes on the screen.
+
+import { h, keep, setData, setText, show } from "./dom.js";
+import { DeviceCard, verdict } from "./device.js";
+import * as dialogs from "./dialogs.js";
+import { span } from "./format.js";
+import { Live, post, readSession } from "./live.js";
+import { readColours } from "./plot.js";
+import { shown, store } from "./stream.js";
+import { Alarms, More, Totals } from "./summary.js";
+
+const $ = (id) => document.getElementById(id);
+const ORDER = { wait: 0, bad: 1, live: 2, warn: 2, off: 3 };
+
+let session = null;
+let snapshot = null;
+let live = null;
+const cards = new Map();
+const asked = new Set();
+const totals = new Totals($("totals"));
+const alarms = new Alarms($("alarms"));
+const more = new More($("more"));
+const devices = h("div", { class: "cards" });
+const revoked = h("div", { class: "cards" });
+const revokedCards = new Map();
+const revokedSummary = h("summary");
+const revokedDetails = h("details", { class: "revoked" }, revokedSummary, revoked);
+const empty = h("div", { class: "empty" }, h("h2", { text: "No device yet" }), h("p", { text: "Invite one: it gets a code that works once, and its streams appear here." }));
+$("devices").append(empty, devices, revokedDetails);
+
+const actions = {
+  mayCommand: () => session?.may_command ?? false,
+  approve: (device) => attempt(() => post("approve", { name: device.name })),
+  rename: (device) => dialogs.rename(device, (new_name) => post("rename", { name: device.name, new_name })),
+  rekey: (device) => dialogs.confirm({
+    title: `New keys for ${device.name}?`,
+    text: "Every stream of the device gets a new secret, made together with it now. No frame is lost.",
+    button: "Make new keys",
+    kind: "primary",
+    act: () => post("rekey", { name: device.name }),
+  }),
+  revoke: (device) => dialogs.confirm({
+    title: `Revoke ${device.name}?`,
+    text: "It is refused for good, from this second on. To come back it needs a new invite.",
+    button: "Revoke it",
+    act: () => post("revoke", { name: device.name }),
+  }),
+  enlarge: (stream, name) => dialogs.enlarge(stream, name, readingOf),
+};
+
+function readingOf(stream, name) {
+  return snapshot?.streams.find((each) => each.id === stream)?.latest.find((each) => each.name === name);
+}
+
+async function attempt(act) {
+  try {
+    await act();
+  } catch (fault) {
+    setText($("notice"), fault.message);
+    show($("notice"), true);
+  }
+}
+
+// --- Who we are ---
+
+async function start() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token) {
+    history.replaceState(null, "", location.pathname);
+    session = await readSession();
+    if (!session.may_command) await post("login", { token }).catch(notify);
+  }
+  await enter();
+}
+
+async function enter() {
+  session = await readSession();
+  show($("main"), session.may_read);
+  show($("door"), !session.may_read);
+  show($("invite"), session.may_command);
+  show($("account"), session.may_command);
+  setText($("account"), session.has_password ? "Log out" : "Make a password");
+  if (!session.may_read) {
+    live?.close();
+    live = null;
+    setLink("off", "");
+    dialogs.door($("door"), enter);
+    return;
+  }
+  if (!session.may_command) notify({ message: "You are looking on. To command, open the page by the link that the gateway showed when it started." });
+  else show($("notice"), false);
+  live ??= new Live({ onSnapshot: take, onPicture: draw, onState: setState });
+}
+
+function notify({ message }) {
+  setText($("notice"), message);
+  show($("notice"), true);
+}
+
+$("invite").addEventListener("click", () => dialogs.invite({ latest: () => snapshot, approve: actions.approve }));
+$("account").addEventListener("click", async () => {
+  if (!session.has_password) dialogs.setPassword(session, enter);
+  else {
+    await attempt(() => post("logout"));
+    location.reload();
+  }
+});
+
+// --- What comes in ---
+
+function take(fresh) {
+  snapshot = fresh;
+  store.skew = fresh.gateway.now_ns / 1e6 - Date.now();
+  setText($("gateway-name"), fresh.gateway.name);
+  totals.update(fresh);
+  alarms.update(fresh);
+  more.update(fresh);
+  placeDevices(fresh);
+  readHistory(fresh.streams);
+  live.watch(shown.keys());
+}
+
+function placeDevices(fresh) {
+  const streams = Map.groupBy ? Map.groupBy(fresh.streams, (stream) => stream.device) : groupBy(fresh.streams);
+  const all = fresh.devices.map((device) => ({ device, streams: device.state === "revoked" ? [] : streams.get(device.name) ?? [] }));
+  const active = all.filter(({ device }) => device.state !== "revoked");
+  const rank = new Map(active.map((each) => [each, ORDER[verdict(each.device, each.streams)[0]]]));
+  active.sort((a, b) => rank.get(a) - rank.get(b));
+  keep(devices, cards, active, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions));
+  show(empty, active.length === 0);
+  const gone = all.filter(({ device }) => device.state === "revoked");
+  show(revokedDetails, gone.length > 0);
+  setText(revokedSummary, `${gone.length} revoked`);
+  keep(revoked, revokedCards, gone, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions));
+}
+
+function groupBy(streams) {
+  const groups = new Map();
+  for (const stream of streams) groups.set(stream.device, [...(groups.get(stream.device) ?? []), stream]);
+  return groups;
+}
+
+// What was before this page was opened, once for each stream.
+async function readHistory(streams) {
+  const wanted = streams.filter((stream) => stream.latest.length && !asked.has(stream.id)).slice(0, 16).map((stream) => stream.id);
+  if (!wanted.length) return;
+  for (const stream of wanted) asked.add(stream);
+  const query = new URLSearchParams(wanted.map((stream) => ["stream", stream]));
+  const answer = await fetch(`/api/history?${query}`).catch(() => null);
+  if (!answer?.ok) return;
+  for (const [stream, names] of Object.entries(await answer.json())) {
+    for (const [name, points] of Object.entries(names)) store.seriesOf(stream, name).addBefore(points);
+  }
+}
+
+async function draw(stream, head, blob) {
+  await shown.get(stream)?.draw(head, blob).catch(() => {});
+  live?.drawn(stream);
+}
+
+// --- How the connection is ---
+
+let state = "connecting";
+
+async function setState(next) {
+  if (next === "live" && state === "live") return;
+  state = next;
+  if (next === "live") {
+    setLink("live", "live");
+    document.body.classList.remove("lost");
+    return;
+  }
+  document.body.classList.add("lost");
+  const now = await readSession().catch(() => null);
+  if (now && (!now.may_read || now.may_command !== session.may_command)) await enter();
+}
+
+function setLink(kind, text) {
+  setData($("link"), "state", kind);
+  setText($("link"), text);
+}
+
+setInterval(() => {
+  if (live && state !== "live") setLink("lost", `no connection for ${span(live.silence)}: what you see is old`);
+}, 500);
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
+readColours();
+start();

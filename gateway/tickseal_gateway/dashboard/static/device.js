@@ -1,0 +1,149 @@
+// One device: how it is in a line, its streams, and what a person may do with it.
+
+import { h, keep, setData, setText, show } from "./dom.js";
+import { ago, count, discipline, nanoseconds, plain, reason, span, suite, total } from "./format.js";
+import { isStale, StreamPanel } from "./stream.js";
+
+/** Return [state, words] of a device: the state is one of live, warn, bad, wait, off. */
+export function verdict(device, streams) {
+  if (device.state === "revoked") return ["off", "revoked"];
+  if (device.state === "enrolling") return ["wait", "enrolling"];
+  if (device.state === "pending") return ["wait", "waits for your approval"];
+  if (!device.is_connected) return ["bad", device.seen_s === null ? "not seen since the gateway started" : `offline, last seen ${ago(device.seen_s)}`];
+  if (device.session && !device.session.clock_agrees) return ["bad", "its clock disagrees"];
+  if (!streams.length) return ["warn", "connected, no stream yet"];
+  const stale = streams.filter((stream) => isStale(stream.last_frame_s, stream.frames_per_s));
+  if (stale.length === streams.length) return ["warn", "connected, but silent"];
+  if (stale.length) return ["warn", `${stale.length} of ${streams.length} streams silent`];
+  return ["live", "live"];
+}
+
+/** A device's card. */
+export class DeviceCard {
+  constructor(actions) {
+    this.actions = actions;
+    this.panels = new Map();
+    this.rows = new Map();
+    this.name = h("h2");
+    this.state = h("span", { class: "state" });
+    this.facts = h("dl", { class: "facts" });
+    this.factParts = new Map();
+    this.pictures = h("div", { class: "streams" });
+    this.readings = h("div", { class: "streams" });
+    this.columns = h("div", { class: "columns" }, this.readings, this.pictures);
+    this.picturePanels = new Map();
+    this.approve = h("button", { class: "primary", type: "button", text: "Approve", on: { click: () => actions.approve(this.device) } });
+    this.menu = this.makeMenu();
+    this.table = h("tbody");
+    this.detail = h(
+      "details",
+      { class: "detail" },
+      h("summary", { text: "Keys and losses" }),
+      h(
+        "div",
+        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Keys and losses of each stream" },
+        h("table", {}, h("thead", {}, h("tr", {}, ...["Stream", "Keys", "Suite", "Generation", "Tick", "Frames", "Lost", "Refused"].map((text) => h("th", { scope: "col", text })))), this.table),
+      ),
+    );
+    this.element = h("article", { class: "device" }, h("header", {}, h("div", { class: "who" }, this.name, this.state), this.approve, this.menu), this.facts, this.columns, this.detail);
+  }
+
+  close() {
+    for (const panel of [...this.panels.values(), ...this.picturePanels.values()]) panel.close();
+  }
+
+  makeMenu() {
+    const act = (text, call, kind = "") =>
+      h("button", { type: "button", class: kind, text, on: { click: () => { menu.open = false; call(this.device); } } });
+    this.rekey = act("New keys now", (device) => this.actions.rekey(device));
+    const menu = h(
+      "details",
+      { class: "menu", on: {
+        keydown: (event) => { if (event.key === "Escape") { menu.open = false; menu.firstElementChild.focus(); } },
+        focusout: (event) => { if (!menu.contains(event.relatedTarget)) menu.open = false; },
+      } },
+      h("summary", { "aria-label": "What to do with this device", text: "⋯" }),
+      h("div", {}, act("Rename", (device) => this.actions.rename(device)), this.rekey, act("Revoke", (device) => this.actions.revoke(device), "danger")),
+    );
+    return menu;
+  }
+
+  update({ device, streams }) {
+    this.device = device;
+    const [state, words] = verdict(device, streams);
+    setData(this.element, "state", state);
+    this.element.dataset.device = device.name;
+    this.element.setAttribute("aria-label", `Device ${device.name}`);
+    setText(this.name, device.name);
+    setText(this.state, words);
+    show(this.approve, device.state === "pending" && this.actions.mayCommand());
+    show(this.menu, device.state !== "revoked" && this.actions.mayCommand());
+    this.rekey.disabled = !device.is_connected;
+    keep(this.facts, this.factParts, facts(device, streams), ([key]) => key, () => new Fact());
+    const pictures = streams.filter((stream) => stream.content === "pictures");
+    const others = streams.filter((stream) => stream.content !== "pictures");
+    const panel = (stream) => new StreamPanel(this.actions, stream);
+    keep(this.readings, this.panels, others, (stream) => stream.id, panel);
+    keep(this.pictures, this.picturePanels, pictures, (stream) => stream.id, panel);
+    setData(this.columns, "kinds", `${others.length ? "readings" : ""}${pictures.length ? "pictures" : ""}`);
+    show(this.detail, streams.length > 0);
+    if (this.detail.open) keep(this.table, this.rows, streams, (stream) => stream.id, () => new StreamRow());
+  }
+}
+
+function facts(device, streams) {
+  const rows = [];
+  const session = device.session;
+  if (device.is_connected) rows.push(["Seen", ago(device.seen_s), ""]);
+  if (session?.clock) {
+    const clock = session.clock;
+    const kind = session.clock_agrees ? (clock.is_synchronised ? "" : "warn") : "bad";
+    rows.push(["Clock", `${discipline(clock.discipline)} ±${nanoseconds(clock.uncertainty_ns)}`, kind]);
+    rows.push(["Offset", `${nanoseconds(clock.offset_ns, true)} (±${nanoseconds(clock.offset_uncertainty_ns)})`, session.clock_agrees ? "" : "bad"]);
+  }
+  const missing = streams.reduce((sum, stream) => sum + Math.max(0, stream.missing), 0);
+  const frames = streams.reduce((sum, stream) => sum + stream.frames, 0);
+  if (frames) rows.push(["Lost", missing ? `${count(missing)} frames (${plain((100 * missing) / (missing + frames))} %)` : "nothing", missing > frames / 100 ? "warn" : ""]);
+  const refused = streams.reduce((sum, stream) => sum + total(stream.refusals), 0);
+  if (frames) rows.push(["Refused", refused ? `${count(refused)} segments` : "nothing", refused ? "warn" : ""]);
+  rows.push(["Handshake", device.handshake === "hybrid" ? "X25519 + ML-KEM-768" : "X25519", ""]);
+  if (session) rows.push(["Address", session.address, ""]);
+  return rows;
+}
+
+class Fact {
+  constructor() {
+    this.key = h("dt");
+    this.value = h("dd");
+    this.element = h("div", {}, this.key, this.value);
+  }
+
+  update([key, value, kind]) {
+    setText(this.key, key);
+    setText(this.value, value);
+    setData(this.element, "kind", kind);
+  }
+}
+
+class StreamRow {
+  constructor() {
+    this.cells = Array.from({ length: 8 }, (_, at) => h(at ? "td" : "th", at ? {} : { scope: "row" }));
+    this.element = h("tr", {}, ...this.cells);
+  }
+
+  update(stream) {
+    const refused = Object.entries(stream.refusals).map(([name, value]) => `${count(value)} ${reason(name)}`).join(", ");
+    const every = stream.renewal === "every_frame" ? "every frame" : `every ${nanoseconds(stream.interval_ns ?? 0)}`;
+    const texts = [
+      stream.id,
+      stream.renewal ? `${count(stream.keys_derived)}, ${every}` : "erased",
+      stream.suite ? suite(stream.suite) : "none",
+      stream.generation ? `${stream.generation.slice(0, 8)}, ${span(stream.generation_age_s)} old` : "none",
+      stream.tick !== null && stream.tick >= 0 ? `${count(stream.tick)} of ${nanoseconds(stream.interval_ns)}` : "none",
+      count(stream.frames),
+      count(Math.max(0, stream.missing)),
+      refused || "nothing",
+    ];
+    texts.forEach((text, at) => setText(this.cells[at], text));
+  }
+}

@@ -1,0 +1,185 @@
+// One stream of a device: a tile for each series, a picture in motion, or the bare facts.
+
+import { h, keep, setData, setText, show } from "./dom.js";
+import { ago, bytes, count, label, plain, quantity } from "./format.js";
+import { Plot, Series } from "./plot.js";
+
+// Older than this, and older than four usual distances, is stale: it must not look live.
+const STALE_S = 3;
+
+/** The series and pictures of all streams, by "stream\nname". */
+export const store = {
+  series: new Map(),
+  /** Gateway's time minus ours, ms. */
+  skew: 0,
+  seriesOf(stream, name) {
+    const key = `${stream}\n${name}`;
+    if (!this.series.has(key)) this.series.set(key, new Series());
+    return this.series.get(key);
+  },
+  /** The gateway's time, ms since 1970 UTC. */
+  now() {
+    return Date.now() + this.skew;
+  },
+};
+
+/** Tell whether something that comes `rate` times a second and came `age` seconds ago is stale. */
+export function isStale(age, rate) {
+  return age === null || age > Math.max(STALE_S, rate > 0 ? 4 / rate : STALE_S);
+}
+
+/** One stream as a group of tiles. */
+export class StreamPanel {
+  constructor(actions, stream) {
+    this.actions = actions;
+    this.stream = stream;
+    this.tiles = new Map();
+    this.usual = 0;
+    this.name = h("h3");
+    this.rate = h("span", { class: "rate" });
+    this.age = h("span", { class: "age" });
+    this.grid = h("div", { class: "tiles" });
+    this.element = h("section", { class: "stream" }, h("header", {}, this.name, this.rate, this.age), this.grid);
+  }
+
+  close() {
+    for (const tile of this.tiles.values()) tile.close?.();
+  }
+
+  update(stream) {
+    // The usual rate outlives the stream's: it is what the silence is judged by.
+    if (stream.frames_per_s > 0) this.usual = this.usual ? Math.max(stream.frames_per_s, this.usual * 0.9) : stream.frames_per_s;
+    this.stream = stream;
+    const stale = isStale(stream.last_frame_s, this.usual);
+    setData(this.element, "stale", String(stale));
+    this.element.setAttribute("aria-label", `Stream ${stream.id}`);
+    setText(this.name, stream.id);
+    setText(this.rate, `${plain(stream.frames_per_s)} frames/s`);
+    setText(this.age, stale ? (stream.last_frame_s === null ? "no frame yet" : `stale: last frame ${ago(stream.last_frame_s)}`) : "");
+    const values = [...(stream.picture ? [{ name: "picture", picture: stream.picture }] : []), ...stream.latest];
+    if (!values.length && stream.frames) values.push({ name: "frames", opaque: true });
+    keep(this.grid, this.tiles, values, (value) => value.name, (value) => this.makeTile(value));
+  }
+
+  makeTile(value) {
+    if (value.picture) return new PictureTile(this);
+    if (value.opaque) return new OpaqueTile(this);
+    return new ReadingTile(this, value.name);
+  }
+}
+
+class ReadingTile {
+  constructor(panel, name) {
+    this.panel = panel;
+    this.name = name;
+    this.series = store.seriesOf(panel.stream.id, name);
+    this.plot = new Plot(this.series);
+    this.value = h("span", { class: "number" });
+    this.unit = h("span", { class: "unit" });
+    this.note = h("span", { class: "age" });
+    this.label = h("span", { class: "label", text: label(name) });
+    this.element = h(
+      "button",
+      { class: "tile reading", type: "button", title: `${name}: show it large`, on: { click: () => panel.actions.enlarge(panel.stream.id, name) } },
+      this.label,
+      h("span", { class: "value" }, this.value, this.unit),
+      this.plot.canvas,
+      this.note,
+    );
+  }
+
+  close() {
+    this.plot.close();
+  }
+
+  update(reading) {
+    this.reading = reading;
+    this.series.add(reading.time_ns / 1e6, reading.value);
+    const stale = isStale(reading.age_s, this.panel.usual);
+    const [text, unit] = quantity(reading.value, reading.unit);
+    setText(this.value, text);
+    setText(this.unit, unit);
+    setData(this.element, "stale", String(stale));
+    setData(this.element, "failed", String(reading.value === null));
+    setText(this.note, stale ? ago(reading.age_s) : "");
+    show(this.plot.canvas, typeof reading.value === "number" || this.series.times.length > 0);
+    this.plot.draw(store.now(), stale);
+  }
+}
+
+class PictureTile {
+  constructor(panel) {
+    this.panel = panel;
+    this.canvas = h("canvas", { role: "img" });
+    this.caption = h("span", { class: "caption" });
+    this.note = h("span", { class: "age" });
+    this.element = h(
+      "figure",
+      { class: "tile picture" },
+      h("button", { type: "button", class: "bare", title: "Show it large", on: { click: () => this.enlarge() } }, this.canvas),
+      h("figcaption", {}, this.caption, this.note),
+    );
+    tiles.set(this.element, this);
+    onScreen.observe(this.element);
+  }
+
+  close() {
+    onScreen.unobserve(this.element);
+    shown.delete(this.panel.stream.id);
+  }
+
+  enlarge() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.element.requestFullscreen?.();
+  }
+
+  update({ picture }) {
+    const stream = this.panel.stream;
+    const stale = isStale(picture.age_s, this.panel.usual);
+    setData(this.element, "stale", String(stale));
+    const canShow = picture.codec === "jpeg" || picture.codec === "mjpeg";
+    setText(this.caption, `${picture.width} × ${picture.height}, ${bytes(picture.bytes)}${canShow ? "" : `, ${picture.codec}: not shown here`}`);
+    setText(this.note, stale ? `picture of ${ago(picture.age_s)}` : "live");
+    this.canvas.setAttribute("aria-label", `Camera picture of ${stream.id}, ${stale ? ago(picture.age_s) : "live"}`);
+    if (!this.canvas.dataset.sized) this.canvas.style.aspectRatio = `${picture.width} / ${picture.height}`;
+  }
+
+  /** Draw a picture that came; resolves when it is on the canvas. */
+  async draw(head, blob) {
+    const bitmap = await createImageBitmap(blob);
+    if (this.canvas.width !== bitmap.width || this.canvas.height !== bitmap.height) {
+      this.canvas.width = bitmap.width;
+      this.canvas.height = bitmap.height;
+      this.canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
+      this.canvas.dataset.sized = "true";
+    }
+    this.canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    this.canvas.dataset.sequence = head.sequence;
+    bitmap.close();
+  }
+}
+
+class OpaqueTile {
+  constructor(panel) {
+    this.panel = panel;
+    this.text = h("span", { class: "number" });
+    this.element = h("div", { class: "tile" }, h("span", { class: "label", text: "Frames of the application's own" }), h("span", { class: "value" }, this.text));
+  }
+
+  update() {
+    const stream = this.panel.stream;
+    setText(this.text, `${count(stream.frames)}, ${bytes(stream.payload_bytes)}`);
+  }
+}
+
+/** Picture tiles that are on the screen, by stream. */
+export const shown = new Map();
+const tiles = new WeakMap();
+const onScreen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const tile = tiles.get(target);
+    const stream = tile.panel.stream.id;
+    if (isIntersecting) shown.set(stream, tile);
+    else shown.delete(stream);
+  }
+});
