@@ -204,6 +204,7 @@ def _stream(stream: LiveStream, now_ns: int) -> Json:
         "unreadable": stream.unreadable,
         "refusals": dict(stream.refusals),
         "last_frame_s": _past_s(now_ns, stream.last_frame_ns),
+        "is_stale": stream.is_stale(now_ns),
         "latest": [_reading(reading, now_ns) for reading in stream.latest.values()],
         "picture": _picture(stream.picture, now_ns) if stream.picture else None,
     }

@@ -1,5 +1,6 @@
 """Streams at the sink: what generations are held, what came of them, and the latest of each."""
 
+import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,10 @@ LIVE_MOST, BACKFILLED_MOST = 8, 64
 _NAMES_MOST = 1000
 #: Seconds over which frames a second are counted.
 _RATE_S = 5
+#: Silences whose median is a stream's usual one: a single outage does not change it.
+_GAPS = 5
+#: A stream is stale after so many usual silences, and never sooner than after so many seconds.
+_STALE_GAPS, _STALE_S = 4.0, 3.0
 
 
 class Held:
@@ -105,6 +110,8 @@ class LiveStream:
         self._past_missing = 0
         self._past_keys = 0
         self._counts: deque[int] = deque([0], maxlen=_RATE_S + 1)
+        self._gaps_s: deque[int] = deque(maxlen=_GAPS)
+        self._silent_s = 0
 
     @property
     def newest(self) -> Held | None:
@@ -137,7 +144,23 @@ class LiveStream:
 
     def count_second(self) -> None:
         """Note that a second has passed."""
+        self._silent_s += 1
+        if self.frames != self._counts[-1]:
+            if self._counts[-1]:  # the time before the first frame is no gap
+                self._gaps_s.append(self._silent_s)
+            self._silent_s = 0
         self._counts.append(self.frames)
+
+    def is_stale(self, now_ns: int) -> bool:
+        """Tell whether frames have stayed away for much longer than is usual for this stream.
+
+        Args:
+            now_ns: ns since 1970 UTC.
+        """
+        if not self.last_frame_ns:
+            return True
+        usual_s = statistics.median(self._gaps_s) if self._gaps_s else _STALE_S
+        return now_ns - self.last_frame_ns > max(_STALE_S, _STALE_GAPS * usual_s) * 1e9
 
     def note(self, readings: Iterable[Reading]) -> None:
         """Keep the newest reading of each name."""
