@@ -1,5 +1,6 @@
 """Builds the virtual Pi's disk, kernel and initial RAM disk, once for each recipe."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -37,16 +38,27 @@ class Image:
 def image() -> Image:
     """Return the image of the present recipe, building it first where the cache lacks it."""
     folder = CACHE / _digest()
-    if not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        for old in CACHE.iterdir():
-            shutil.rmtree(old)
-        with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-") as name:
-            building = Path(name)
-            building.chmod(0o755)  # mmdebstrap's user may be another one
-            _build(building)
-            (building / "image").rename(folder)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _forget_old()
+            with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-") as name:
+                building = Path(name)
+                building.chmod(0o755)  # mmdebstrap's user may be another one
+                _build(building)
+                (building / "image").rename(folder)
     return Image(disk=folder / "disk", kernel=folder / "vmlinuz", initrd=folder / "initrd")
+
+
+def _forget_old() -> None:
+    """Remove all but the newest image, and what an interrupted build left."""
+    folders = [path for path in CACHE.iterdir() if path.is_dir()]
+    whole = [path for path in folders if (path / "disk").exists()]
+    newest = max(whole, key=lambda path: path.stat().st_mtime, default=None)
+    for path in folders:
+        if path != newest:
+            shutil.rmtree(path)
 
 
 def _digest() -> str:

@@ -105,7 +105,7 @@ class Machine:
             *("-m", str(self._memory_mb), "-smp", "1", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-no-reboot", "-rtc", "base=utc,clock=host"),
             *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
-            *("-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 edd=off"),
+            *("-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 edd=off lsm=landlock"),
             *("-serial", "file:console"),
             *("-drive", "file=disk,format=qcow2,if=virtio,cache=writeback"),
             *("-netdev", "user,id=network", "-device", "virtio-net-pci,netdev=network,romfile="),
