@@ -189,7 +189,8 @@ def _wait_for_gateway(process: "subprocess.Popen[bytes]", state: Path) -> dict[s
             break
         with contextlib.suppress(NotRunningError):
             status: dict[str, Any] = ask(state, {"do": "status"}, service="gateway")
-            return status
+            if status["gateway"]["page"]:
+                return status
         time.sleep(0.05)
     log = (state.parent / "gateway.log").read_text("utf-8", "replace").strip()
     raise DemoError(f"the gateway did not start: {log.splitlines()[-1] if log else 'no output'}")
