@@ -52,9 +52,9 @@ class FrameKeys:
 
     def puncture(self, tick: int) -> None:
         """Erase the epochs wholly before a tick; with depth 0 there is nothing to erase."""
-        generation = self._generation
-        if tick <= self.first_tick or not generation.parameters.depth:
+        if tick <= self.first_tick:
             return
+        generation = self._generation
         epoch = generation.epoch(tick)
         generation.walker.puncture(epoch)
         self.first_tick = epoch << generation.parameters.epoch_bits

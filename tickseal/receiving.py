@@ -59,20 +59,19 @@ class ReceivedGeneration:
     @property
     def missing_frames(self) -> int:
         """Frames known to be sealed and not complete here: lost, withheld, or still to come."""
-        sealed = self.opener.highest_frame + 1
-        if self.summary is not None:
-            sealed = max(sealed, self.summary.until_frame)
-        return sealed - self._first_frame - self.frames
+        # A summary has the number after the last that it tells of, so it counts by itself.
+        return self.opener.highest_frame + 1 - self._first_frame - self.frames
 
 
 class _Stream:
-    __slots__ = ("by_low_bits", "handle", "is_revoked", "newest", "unheld")
+    __slots__ = ("by_low_bits", "handle", "is_revoked", "latest", "unheld")
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
         # In the order of their installation; the low bits of no two are the same.
         self.by_low_bits: dict[int, ReceivedGeneration] = {}
-        self.newest: ReceivedGeneration | None = None
+        # Of which the last segment was.
+        self.latest: ReceivedGeneration | None = None
         self.is_revoked = False
         self.unheld = 0
 
@@ -167,7 +166,7 @@ class SegmentReceiver:
         for received in stream.by_low_bits.values():
             received.opener.clear()
         stream.by_low_bits.clear()
-        stream.newest = None
+        stream.latest = None
         stream.is_revoked = True
 
     def forget(self, handle: int) -> None:
@@ -211,7 +210,7 @@ class SegmentReceiver:
             opened = received.opener.open(segment, now)
             if isinstance(opened, Refused):
                 continue
-            if stream.newest is not received and received.opener.is_live:
+            if stream.latest is not received and received.opener.is_live:
                 self._took_over(stream, received, now)
             payload = received.assembler.add(opened)
             if payload is not None:
@@ -240,10 +239,8 @@ class SegmentReceiver:
         return stream, received
 
     def _took_over(self, stream: _Stream, received: ReceivedGeneration, now: Interval) -> None:
-        # A segment of the older generation, within the overlap, does not make it the newest again.
-        if received.ends_at_ns is not None:
-            return
-        stream.newest = received
+        # An older one that still comes within the overlap ends nothing: all before it ends already.
+        stream.latest = received
         for other in takewhile(lambda one: one is not received, stream.by_low_bits.values()):
             if other.ends_at_ns is None:
                 parameters = other.opener.generation.parameters

@@ -88,9 +88,23 @@ def test_a_refused_frame_moves_nothing():
     assert source.seal(b"b", 2) == expected.seal(b"b", 2)
 
 
+def test_numbers_frames_from_0_without_a_gap():
+    source = sealer(depth=0)
+    numbers = []
+    for tick in (0, 0, 7, 7, 9):
+        (segment,) = source.seal(b"", tick)
+        numbers.append(int.from_bytes(segment[5:7], "big"))
+    assert numbers == [0, 1, 2, 3, 4]
+
+
 def test_starts_at_tick_0_at_the_earliest():
-    assert raises(LocalProtocolError, sealer().seal, b"", -1)
-    assert raises(LocalProtocolError, sealer(depth=0).seal, b"", -1)
+    for depth in (0, 2):
+        try:
+            sealer(depth=depth).seal(b"", -1)
+        except LocalProtocolError as error:
+            assert not isinstance(error, ExhaustedError)
+        else:
+            raise AssertionError("sealed")
     assert raises(ExhaustedError, sealer(depth=0).seal, b"", 1 << 64)
     assert len(sealer(depth=0).seal(b"", (1 << 64) - 1)) == 1
 

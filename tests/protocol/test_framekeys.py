@@ -64,6 +64,16 @@ def test_nothing_behind_a_puncture_is_derivable_from_all_that_is_held(
                 keys.derive(erased, bytes(8))
 
 
+@pytest.mark.parametrize("epoch_bits", [0, 1])
+def test_a_puncture_erases_what_was_prepared_just_before_it(epoch_bits: int) -> None:
+    keys = FrameKeys(generation(parameters(epoch_bits=epoch_bits)))
+    for tick in range(40):
+        keys.derive(tick, bytes(8))
+        keys.derive(tick + 1, bytes(8))
+        keys.puncture(tick + 1)
+        assert min(keys._ticks) == keys.first_tick == (tick + 1) >> epoch_bits << epoch_bits
+
+
 def test_depth_0_has_nothing_to_erase() -> None:
     keys = FrameKeys(generation(parameters(depth=0)))
     keys.puncture(1000)

@@ -130,6 +130,20 @@ def test_frame_numbers_are_rebuilt_after_losses_of_nearly_half_their_low_bits(
         assert answer.frame_number == opener.highest_frame == number
 
 
+@pytest.mark.parametrize("profile", [0, 1])
+def test_half_the_low_bits_reach_back_and_half_ahead(profile: int) -> None:
+    half = 1 << (31 if profile == 0 else 15)
+    sealer, opener = pair(profile=profile)
+    now = reading(parameters(), 10)
+    answers = []
+    for number in (5, half + 5, 6, 5, 2 * half + 5, 2 * half + 5 + half + 1):
+        sealer._number = number
+        answers.append(reason(opener.open(sealer.seal(b"x", 10)[0], now)))
+    # One further behind than half is taken for one ahead, one further ahead for one behind.
+    ahead = errors.WRONG_KEY_HASH
+    assert answers == ["opened", "opened", errors.STALE, ahead, "opened", errors.STALE]
+
+
 def test_a_sink_that_joins_late_begins_at_the_frame_it_is_told() -> None:
     chosen = parameters(depth=16)
     source = generation(chosen)

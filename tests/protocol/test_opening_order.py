@@ -80,25 +80,28 @@ def test_of_all_faults_together_the_first_check_names_the_reason(profile: int) -
 
 
 @pytest.mark.parametrize(
-    ("flags", "index", "size"),
+    ("flags", "index", "size", "frame_bytes"),
     [
-        (constants.FLAG_LAST, 0, 5),
-        (constants.FLAG_FIRST | constants.FLAG_LAST, 1, 5),
-        (0x13, 0, 5),
-        (constants.FLAG_FIRST, 0, 15),
-        (constants.FLAG_FIRST, 0, 0),
-        (0, 1, 15),
-        (constants.FLAG_LAST, 1, 0),
-        (constants.FLAG_LAST, 3, 3),
-        (constants.FLAG_LAST, 4, 1),
-        (0, 3, 16),
-        (0, 4, 16),
+        (constants.FLAG_LAST, 0, 5, 50),
+        (constants.FLAG_FIRST | constants.FLAG_LAST, 1, 5, 50),
+        (0x13, 0, 5, 50),
+        (constants.FLAG_FIRST, 0, 15, 50),
+        (constants.FLAG_FIRST, 0, 0, 50),
+        (0, 1, 15, 50),
+        (constants.FLAG_LAST, 1, 0, 50),
+        (constants.FLAG_LAST, 3, 3, 50),
+        (constants.FLAG_LAST, 4, 1, 50),
+        (0, 3, 16, 50),
+        (0, 4, 16, 50),
+        # Nothing could follow it.
+        (0, 3, 16, 64),
+        (constants.FLAG_FIRST, 0, 16, 16),
     ],
 )
 def test_an_authentic_segment_that_breaks_the_form_is_malformed(
-    flags: int, index: int, size: int
+    flags: int, index: int, size: int, frame_bytes: int
 ) -> None:
-    chosen = parameters(frame_bytes=50)
+    chosen = parameters(frame_bytes=frame_bytes)
     source = generation(chosen)
     header = SegmentHeader(
         0,

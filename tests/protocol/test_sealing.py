@@ -20,7 +20,7 @@ steps = st.lists(
     st.tuples(
         st.integers(0, 250),
         st.integers(-1, 3) | st.integers(0, 2**40),
-        st.integers(0, 15),
+        st.integers(0, 15) | st.integers(0, 255),
         st.integers(0, 1),
     ),
     max_size=15,
@@ -142,8 +142,9 @@ def test_a_frame_below_a_segment_is_still_bounded_by_frame_bytes() -> None:
 def test_the_first_tick_is_0_at_the_earliest(depth: int) -> None:
     sealer, _ = pair(depth=depth)
     assert sealer.tick == -1
-    with pytest.raises(LocalProtocolError, match="tick -1"):
+    with pytest.raises(LocalProtocolError, match="tick -1") as refusal:
         sealer.seal(b"", -1)
+    assert not isinstance(refusal.value, ExhaustedError)
     with pytest.raises(ExhaustedError):
         sealer.seal(b"", 2**64)
     assert sealer.seal(b"", 0)
@@ -167,6 +168,12 @@ def test_takes_any_buffer(renewal: int, size: int) -> None:
         assert pair(renewal=renewal)[0].seal(buffer, 0) == expected
     words = memoryview(payload + bytes(size % 4)).cast("I")
     assert pair(renewal=renewal)[0].seal(words, 0) == expected
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_only_backfill_and_holdover_are_the_callers_flags(size: int) -> None:
+    assert pair()[0].seal(bytes(size), 0, 0xFF) == pair()[0].seal(bytes(size), 0, 0x0C)
+    assert pair()[0].seal(bytes(size), 0, 0xF3) == pair()[0].seal(bytes(size), 0)
 
 
 def test_counts_a_key_a_frame_or_a_key_a_tick() -> None:
