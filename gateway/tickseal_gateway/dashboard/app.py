@@ -188,7 +188,14 @@ class Application:
 
     async def _history_of(self, request: Request) -> Response:
         self._require_reader(request)
-        return JSONResponse(self._history.of(request.query_params.getlist("stream")))
+        query = request.query_params
+        seconds = query.get("seconds", "300")
+        if not seconds.isdecimal() or len(seconds) > 9:
+            raise _Refused(400, "seconds: a whole number")
+        found = await self._history.read(
+            query.getlist("stream"), seconds=int(seconds), name=query.get("name", "")
+        )
+        return JSONResponse(found)
 
     async def _picture(self, request: Request) -> Response:
         self._require_reader(request)

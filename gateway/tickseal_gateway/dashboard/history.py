@@ -1,61 +1,86 @@
-"""The last minutes of every series, so that a plot is not empty when the page is opened."""
+"""What was before the page was opened, read from the store: a few hundred points of any span."""
 
+import asyncio
+import contextlib
+import sqlite3
 import time
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
 
-from tickseal_gateway.status import GatewayView, Json
+#: One series: rows of [middle of the bucket in ms since 1970 UTC, mean, lowest, highest].
+Points: TypeAlias = list[list[float]]
 
-#: Points of a series, and their smallest distance: five minutes.
-_POINTS, _EVERY_NS = 300, 1_000_000_000
-#: Series that are kept; the one that was quiet for longest gives way.
-_SERIES_MOST = 2000
-_STREAMS_MOST = 64
+#: Points of one series.
+_POINTS = 600
+_SECONDS_MOST = 366 * 86_400
+_STREAMS_MOST = 32
+#: A question that takes longer gets no answer: the gateway has better things to do.
+_LONGEST_S = 3.0
+_STEPS = 20_000
+
+_SELECT = """
+SELECT series.stream, series.name, samples.time_ns / :bucket AS bucket,
+    avg(value), min(value), max(value)
+FROM series JOIN samples ON samples.series = series.id
+WHERE series.stream = :stream AND (:name = '' OR series.name = :name)
+    AND samples.time_ns BETWEEN :since AND :until AND typeof(value) IN ('integer', 'real')
+GROUP BY series.stream, series.name, bucket ORDER BY series.name, bucket
+"""
 
 
 class History:
-    """Rings of numbers by stream and name, taken from snapshots."""
+    """Reads the store's database beside the store, one question at a time.
 
-    def __init__(self) -> None:
-        self._series: OrderedDict[tuple[str, str], deque[tuple[int, float]]] = OrderedDict()
+    Args:
+        path: the SQLite file; None where nothing is stored.
+    """
 
-    async def follow(self, view: GatewayView) -> None:
-        """Take in snapshots until cancelled, about one a second."""
-        taken_s = float("-inf")
-        async for snapshot in view.subscribe():
-            if time.monotonic() - taken_s >= _EVERY_NS / 1e9:
-                taken_s = time.monotonic()
-                self.note(snapshot)
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._one_at_a_time = asyncio.Lock()
 
-    def note(self, snapshot: Json) -> None:
-        """Take in the numbers of one snapshot."""
-        for stream in snapshot["streams"]:  # type: ignore[attr-defined]
-            for reading in stream["latest"]:
-                self._note(stream["id"], reading)
+    async def read(
+        self, streams: Sequence[str], *, seconds: int, name: str = ""
+    ) -> dict[str, dict[str, Points]]:
+        """Return the numbers of the last seconds, by stream and by name.
 
-    def _note(self, stream_id: str, reading: dict[str, object]) -> None:
-        value, time_ns = reading["value"], reading["time_ns"]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return
-        if not isinstance(time_ns, int):
-            return
-        key = (stream_id, str(reading["name"]))
-        points = self._series.get(key)
-        if points is None:
-            points = self._series[key] = deque(maxlen=_POINTS)
-            if len(self._series) > _SERIES_MOST:
-                self._series.popitem(last=False)
-        elif time_ns - points[-1][0] < _EVERY_NS * 9 // 10:
-            return
-        points.append((time_ns, float(value)))
-        self._series.move_to_end(key)
+        Args:
+            streams: ids; of more than 32 the first.
+            name: one name; empty for all.
+        """
+        path = self._path
+        if path is None:
+            return {}
+        seconds = min(max(1, seconds), _SECONDS_MOST)
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(_read, path, streams[:_STREAMS_MOST], seconds, name)
 
-    def of(self, stream_ids: Iterable[str]) -> Json:
-        """Return, by stream and name, [[time in ms since 1970 UTC, value], ...]."""
-        wanted = set(list(stream_ids)[:_STREAMS_MOST])
-        found: dict[str, object] = {}
-        for (stream_id, name), points in self._series.items():
-            if stream_id in wanted:
-                rows = [[time_ns // 1_000_000, value] for time_ns, value in points]
-                found.setdefault(stream_id, {})[name] = rows  # type: ignore[index]
-        return found
+
+def _read(
+    path: Path, streams: Sequence[str], seconds: int, name: str
+) -> dict[str, dict[str, Points]]:
+    until = time.time_ns()
+    span = seconds * 1_000_000_000
+    bucket = max(span // _POINTS, 1)
+    found: dict[str, dict[str, Points]] = {}
+    deadline = time.monotonic() + _LONGEST_S
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
+        ) as connection:
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+            for stream in streams:
+                given = {
+                    "stream": stream,
+                    "name": name,
+                    "bucket": bucket,
+                    "since": until - span,
+                    "until": until + span,  # a device's clock may be ahead
+                }
+                for row in connection.execute(_SELECT, given):
+                    at = (row[2] + 0.5) * bucket / 1e6
+                    found.setdefault(row[0], {}).setdefault(row[1], []).append([at, *row[3:]])
+    except sqlite3.Error:  # interrupted, locked, or not there: a plot then begins with now
+        pass
+    return found

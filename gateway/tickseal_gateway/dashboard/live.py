@@ -4,22 +4,27 @@ A browser opens few connections to one host, so cameras do not each get one. The
 streams it shows; a picture goes out when the one before it was drawn, so a slow phone skips
 pictures and nothing piles up anywhere.
 
-From the page, JSON: {"watch": [stream ids]} or {"drawn": stream id}. To the page: text is a
-snapshot; bytes are u16 length || JSON head || JPEG.
+From the page, JSON: {"watch": [stream ids], "devices": [names]}, whose pictures and whose readings
+are on the screen, or {"drawn": stream id}. To the page: text is a snapshot; bytes are
+u16 length || JSON head || JPEG.
 """
 
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tickseal_gateway.dashboard.fleet import condense
 from tickseal_gateway.dashboard.pictures import LOOK_EVERY_S, jpeg_of
 from tickseal_gateway.readings import Picture
 from tickseal_gateway.status import GatewayView
 
-_WATCHED_MOST = 32
+_WATCHED_MOST, _DEVICES_MOST = 32, 100
+#: Time between snapshots, s: at least this, and so many times what one costs.
+_EVERY_S, _COST_TIMES = 0.2, 20
 #: A page that does not say that it drew a picture gets the next one all the same after so long.
 _DRAWN_S = 5.0
 
@@ -45,6 +50,8 @@ class LivePage:
         self._may_read = may_read
         # Stream id: the picture that was sent last, and when it may be followed at the latest.
         self._watched: dict[str, tuple[Picture | None, float]] = {}
+        self._devices: set[str] = set()
+        self._asked = asyncio.Event()
 
     async def run(self) -> None:
         """Serve it until it goes away."""
@@ -65,10 +72,16 @@ class LivePage:
             await self._socket.close(1001 if self._may_read() else 1008)
 
     async def _send_snapshots(self) -> None:
-        async for snapshot in self._view.subscribe():
-            if not self._may_read():
-                return
-            await self._socket.send_text(json.dumps(snapshot, separators=(",", ":")))
+        while self._may_read():
+            started = time.monotonic()
+            shown = condense(self._view.snapshot(), self._devices)
+            text = json.dumps(shown, separators=(",", ":"))
+            cost_s = time.monotonic() - started
+            await self._socket.send_text(text)
+            self._asked.clear()
+            with contextlib.suppress(TimeoutError):  # what was just scrolled to comes at once
+                async with asyncio.timeout(max(_EVERY_S, _COST_TIMES * cost_s)):
+                    await self._asked.wait()
 
     async def _send_pictures(self) -> None:
         loop = asyncio.get_running_loop()
@@ -90,15 +103,23 @@ class LivePage:
             except (WebSocketDisconnect, ValueError, KeyError):
                 return
             match message:
-                case {"watch": list(wanted)}:
-                    kept = [each for each in wanted if isinstance(each, str)][:_WATCHED_MOST]
+                case {"watch": list(streams), "devices": list(devices)}:
                     self._watched = {
-                        stream_id: self._watched.get(stream_id, (None, 0.0)) for stream_id in kept
+                        stream_id: self._watched.get(stream_id, (None, 0.0))
+                        for stream_id in _texts(streams, _WATCHED_MOST)
                     }
+                    wanted = set(_texts(devices, _DEVICES_MOST))
+                    if not wanted <= self._devices:
+                        self._asked.set()
+                    self._devices = wanted
                 case {"drawn": str(stream_id)} if stream_id in self._watched:
                     self._watched[stream_id] = (self._watched[stream_id][0], 0.0)
                 case _:
                     return
+
+
+def _texts(values: list[object], most: int) -> list[str]:
+    return [value for value in values if isinstance(value, str)][:most]
 
 
 def _head(picture: Picture) -> bytes:

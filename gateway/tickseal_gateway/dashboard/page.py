@@ -21,6 +21,7 @@ from tickseal_gateway.dashboard.accounts import Accounts
 from tickseal_gateway.dashboard.app import Application
 from tickseal_gateway.dashboard.history import History
 from tickseal_gateway.dashboard.tls import Certificate, given_certificate, own_certificate
+from tickseal_gateway.service import READINGS_FILE
 from tickseal_gateway.status import GatewayView
 
 _logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ async def serve(
         LinkError: its address or port cannot be had.
         ConfigError, StoreError: the certificate or the password file is not what it should be.
     """
-    page = Page(config.page, state)
+    page = Page(config.page, state, History(_readings_file(config, state)))
     await page.open()
     try:
         await page.serve(view, ready)
@@ -54,15 +55,16 @@ class Page:
 
     Args:
         state: the gateway's directory; the password's hash and the certificate lie there.
+        history: for plots that are not empty when the page is opened.
     Raises:
         ConfigError, StoreError: the certificate or the password file is not what it should be.
     """
 
-    def __init__(self, config: PageConfig, state: StateDirectory) -> None:
+    def __init__(self, config: PageConfig, state: StateDirectory, history: History) -> None:
         self._config = config
         self._state = state
         self._accounts = Accounts(state)
-        self._history = History()
+        self._history = history
         self._socket: socket.socket | None = None
         self._certificate: Certificate | None = None
         self._port = config.port
@@ -124,23 +126,18 @@ class Page:
 
     async def serve(self, view: GatewayView, ready: Callable[[str], None]) -> None:
         """Serve until cancelled; after the first password from the address it is meant for."""
-        following = asyncio.ensure_future(self._history.follow(view))
-        try:
-            while True:
-                self._moves = False
-                await asyncio.to_thread(
-                    self._state.write, LINK_FILE, self.entry_url.encode() + b"\n"
-                )
-                for note in self.notes:
-                    _logger.info("%s", note)
-                ready(self.url)
-                await self._serve(view)
-                if not self._moves:
-                    return
-                await self.open()
-                _logger.info("the page is now at %s", self.url)
-        finally:
-            following.cancel()
+        while True:
+            self._moves = False
+            link = self.entry_url.encode() + b"\n"
+            await asyncio.to_thread(self._state.write, LINK_FILE, link)
+            for note in self.notes:
+                _logger.info("%s", note)
+            ready(self.url)
+            await self._serve(view)
+            if not self._moves:
+                return
+            await self.open()
+            _logger.info("the page is now at %s", self.url)
 
     def close(self) -> None:
         """Let the address go, and remove the link, which is of no use any more."""
@@ -231,6 +228,12 @@ class _Server(uvicorn.Server):
     def end(self) -> None:
         self._stopping.set()
         self.should_exit = True
+
+
+def _readings_file(config: Config, state: StateDirectory) -> Path | None:
+    if not config.store.enabled:
+        return None
+    return Path(config.store.path).expanduser() if config.store.path else state.path / READINGS_FILE
 
 
 def _is_loopback(host: str) -> bool:

@@ -20,15 +20,18 @@ const asked = new Set();
 const totals = new Totals($("totals"));
 const alarms = new Alarms($("alarms"));
 const more = new More($("more"));
+const FEW = 8;
+const search = h("input", { type: "search", placeholder: "Find a device", "aria-label": "Find a device", on: { input: () => snapshot && placeDevices(snapshot) } });
 const devices = h("div", { class: "cards" });
 const revoked = h("div", { class: "cards" });
 const revokedCards = new Map();
 const revokedSummary = h("summary");
 const revokedDetails = h("details", { class: "revoked" }, revokedSummary, revoked);
 const empty = h("div", { class: "empty" }, h("h2", { text: "No device yet" }), h("p", { text: "Invite one: it gets a code that works once, and its streams appear here." }));
-$("devices").append(empty, devices, revokedDetails);
+$("devices").append(search, empty, devices, revokedDetails);
 
 const actions = {
+  look: () => live?.watch(shown.keys(), wantedDevices()),
   mayCommand: () => session?.may_command ?? false,
   approve: (device) => attempt(() => post("approve", { name: device.name })),
   rename: (device) => dialogs.rename(device, (new_name) => post("rename", { name: device.name, new_name })),
@@ -49,7 +52,9 @@ const actions = {
 };
 
 function readingOf(stream, name) {
-  return snapshot?.streams.find((each) => each.id === stream)?.latest.find((each) => each.name === name);
+  const found = snapshot?.streams.find((each) => each.id === stream);
+  const reading = found?.latest.find((each) => each.name === name);
+  return reading ? { reading, isStale: found.is_stale, age: found.last_frame_s } : null;
 }
 
 async function attempt(act) {
@@ -117,21 +122,35 @@ function take(fresh) {
   more.update(fresh);
   placeDevices(fresh);
   readHistory(fresh.streams);
-  live.watch(shown.keys());
+  actions.look();
+}
+
+// With many open, only those on the screen; a plot of what is off the screen then starts anew.
+function wantedDevices() {
+  const open = [...cards.values()].filter((card) => card.isOpen);
+  const near = open.length <= FEW ? open : open.filter(({ element }) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    return bottom > -200 && top < innerHeight + 200;
+  });
+  return near.map((card) => card.device.name);
 }
 
 function placeDevices(fresh) {
   const streams = Map.groupBy ? Map.groupBy(fresh.streams, (stream) => stream.device) : groupBy(fresh.streams);
   const all = fresh.devices.map((device) => ({ device, streams: device.state === "revoked" ? [] : streams.get(device.name) ?? [] }));
-  const active = all.filter(({ device }) => device.state !== "revoked");
-  const rank = new Map(active.map((each) => [each, ORDER[verdict(each.device, each.streams)[0]]]));
+  const enrolled = all.filter(({ device }) => device.state !== "revoked");
+  const wanted = search.value.trim().toLowerCase();
+  const active = enrolled.filter(({ device }) => device.name.toLowerCase().includes(wanted));
+  const rank = new Map(active.map((each) => [each, ORDER[verdict(each.device)[0]]]));
   active.sort((a, b) => rank.get(a) - rank.get(b));
-  keep(devices, cards, active, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions));
-  show(empty, active.length === 0);
+  const few = enrolled.length <= FEW;
+  show(search, !few);
+  keep(devices, cards, active, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions, few));
+  show(empty, enrolled.length === 0);
   const gone = all.filter(({ device }) => device.state === "revoked");
   show(revokedDetails, gone.length > 0);
   setText(revokedSummary, `${gone.length} revoked`);
-  keep(revoked, revokedCards, gone, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions));
+  keep(revoked, revokedCards, gone, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions, false));
 }
 
 function groupBy(streams) {

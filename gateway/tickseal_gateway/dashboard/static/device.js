@@ -1,30 +1,33 @@
 // One device: how it is in a line, its streams, and what a person may do with it.
 
 import { h, keep, setData, setText, show } from "./dom.js";
-import { ago, count, discipline, nanoseconds, plain, reason, span, suite, total } from "./format.js";
-import { isStale, StreamPanel } from "./stream.js";
+import { ago, count, discipline, nanoseconds, plain, reason, span, suite } from "./format.js";
+import { StreamPanel } from "./stream.js";
 
 /** Return [state, words] of a device: the state is one of live, warn, bad, wait, off. */
-export function verdict(device, streams) {
+export function verdict(device) {
   if (device.state === "revoked") return ["off", "revoked"];
   if (device.state === "enrolling") return ["wait", "enrolling"];
   if (device.state === "pending") return ["wait", "waits for your approval"];
   if (!device.is_connected) return ["bad", device.seen_s === null ? "not seen since the gateway started" : `offline, last seen ${ago(device.seen_s)}`];
   if (device.session && !device.session.clock_agrees) return ["bad", "its clock disagrees"];
-  if (!streams.length) return ["warn", "connected, no stream yet"];
-  const stale = streams.filter((stream) => isStale(stream.last_frame_s, stream.frames_per_s));
-  if (stale.length === streams.length) return ["warn", "connected, but silent"];
-  if (stale.length) return ["warn", `${stale.length} of ${streams.length} streams silent`];
+  const { streams, silent } = device.health;
+  if (!streams) return ["warn", "connected, no stream yet"];
+  if (silent === streams) return ["warn", "connected, but silent"];
+  if (silent) return ["warn", `${silent} of ${streams} streams silent`];
   return ["live", "live"];
 }
 
 /** A device's card. */
 export class DeviceCard {
-  constructor(actions) {
+  constructor(actions, isOpen) {
     this.actions = actions;
     this.panels = new Map();
     this.rows = new Map();
-    this.name = h("h2");
+    this.isOpen = isOpen;
+    this.name = h("span");
+    this.toggle = h("button", { type: "button", class: "bare toggle", on: { click: () => { this.isOpen = !this.isOpen; this.update({ device: this.device, streams: [] }); actions.look(); } } }, this.name);
+    this.brief = h("span", { class: "brief" });
     this.state = h("span", { class: "state" });
     this.facts = h("dl", { class: "facts" });
     this.factParts = new Map();
@@ -45,7 +48,8 @@ export class DeviceCard {
         h("table", {}, h("thead", {}, h("tr", {}, ...["Stream", "Keys", "Suite", "Generation", "Tick", "Frames", "Lost", "Refused"].map((text) => h("th", { scope: "col", text })))), this.table),
       ),
     );
-    this.element = h("article", { class: "device" }, h("header", {}, h("div", { class: "who" }, this.name, this.state), this.approve, this.menu), this.facts, this.columns, this.detail);
+    this.body = h("div", { class: "body" }, this.facts, this.columns, this.detail);
+    this.element = h("article", { class: "device" }, h("header", {}, h("div", { class: "who" }, h("h2", {}, this.toggle), this.state, this.brief), this.approve, this.menu), this.body);
   }
 
   close() {
@@ -70,7 +74,7 @@ export class DeviceCard {
 
   update({ device, streams }) {
     this.device = device;
-    const [state, words] = verdict(device, streams);
+    const [state, words] = verdict(device);
     setData(this.element, "state", state);
     this.element.dataset.device = device.name;
     this.element.setAttribute("aria-label", `Device ${device.name}`);
@@ -79,7 +83,16 @@ export class DeviceCard {
     show(this.approve, device.state === "pending" && this.actions.mayCommand());
     show(this.menu, device.state !== "revoked" && this.actions.mayCommand());
     this.rekey.disabled = !device.is_connected;
-    keep(this.facts, this.factParts, facts(device, streams), ([key]) => key, () => new Fact());
+    this.toggle.setAttribute("aria-expanded", String(this.isOpen));
+    show(this.body, this.isOpen);
+    show(this.brief, !this.isOpen);
+    if (!this.isOpen) {
+      const { health } = device;
+      setText(this.brief, health.streams ? `${count(health.streams)} stream${health.streams > 1 ? "s" : ""}, ${plain(health.frames_per_s)} frames/s` : "");
+      return;
+    }
+    keep(this.facts, this.factParts, facts(device), ([key]) => key, () => new Fact());
+    if (!streams.length && device.health.streams) return;
     const pictures = streams.filter((stream) => stream.content === "pictures");
     const others = streams.filter((stream) => stream.content !== "pictures");
     const panel = (stream) => new StreamPanel(this.actions, stream);
@@ -91,7 +104,7 @@ export class DeviceCard {
   }
 }
 
-function facts(device, streams) {
+function facts(device) {
   const rows = [];
   const session = device.session;
   if (device.is_connected) rows.push(["Seen", ago(device.seen_s), ""]);
@@ -101,10 +114,8 @@ function facts(device, streams) {
     rows.push(["Clock", `${discipline(clock.discipline)} ±${nanoseconds(clock.uncertainty_ns)}`, kind]);
     rows.push(["Offset", `${nanoseconds(clock.offset_ns, true)} (±${nanoseconds(clock.offset_uncertainty_ns)})`, session.clock_agrees ? "" : "bad"]);
   }
-  const missing = streams.reduce((sum, stream) => sum + Math.max(0, stream.missing), 0);
-  const frames = streams.reduce((sum, stream) => sum + stream.frames, 0);
+  const { missing, frames, refused } = device.health;
   if (frames) rows.push(["Lost", missing ? `${count(missing)} frames (${plain((100 * missing) / (missing + frames))} %)` : "nothing", missing > frames / 100 ? "warn" : ""]);
-  const refused = streams.reduce((sum, stream) => sum + total(stream.refusals), 0);
   if (frames) rows.push(["Refused", refused ? `${count(refused)} segments` : "nothing", refused ? "warn" : ""]);
   rows.push(["Handshake", device.handshake === "hybrid" ? "X25519 + ML-KEM-768" : "X25519", ""]);
   if (session) rows.push(["Address", session.address, ""]);

@@ -6,7 +6,7 @@ const SILENT_MS = 5000;
 export class Live {
   constructor({ onSnapshot, onPicture, onState }) {
     Object.assign(this, { onSnapshot, onPicture, onState });
-    this.watched = [];
+    this.watched = { watch: [], devices: [] };
     this.heard = performance.now();
     this.wait = 500;
     this.isClosed = false;
@@ -56,16 +56,16 @@ export class Live {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.close();
   }
 
-  /** Say of which streams pictures are on the screen. */
-  watch(streams) {
-    const wanted = [...streams].sort();
-    if (wanted.join("\n") === this.watched.join("\n")) return;
+  /** Say of which streams pictures, and of which devices readings, are on the screen. */
+  watch(streams, devices) {
+    const wanted = { watch: [...streams].sort(), devices: [...devices].sort() };
+    if (JSON.stringify(wanted) === JSON.stringify(this.watched)) return;
     this.watched = wanted;
     this.sendWatched();
   }
 
   sendWatched() {
-    this.send({ watch: document.hidden ? [] : this.watched });
+    this.send(document.hidden ? { ...this.watched, watch: [] } : this.watched);
   }
 
   /** Say that a picture was drawn: the next may come. */

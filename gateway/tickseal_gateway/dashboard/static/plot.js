@@ -95,10 +95,10 @@ export class Plot {
   }
 }
 
-/** A large plot with axes and a cursor. */
+/** A large plot with axes and a cursor; `series` and `span` (ms) may be set anew at any time. */
 export class LargePlot {
-  constructor(series, format) {
-    this.series = series;
+  constructor(format) {
+    this.series = new Series();
     this.format = format;
     this.span = 300_000;
     this.cursor = null;
@@ -125,10 +125,10 @@ export class LargePlot {
       context.textAlign = "right";
       context.fillText(this.format(Math.abs(value) < step / 1e6 ? 0 : value), left - 8, y(value));
     }
-    const minutes = this.span / 60_000;
-    for (let back = 0; back <= minutes; back += Math.max(1, minutes / 5)) {
-      context.textAlign = back === 0 ? "right" : "center";
-      context.fillText(back === 0 ? "now" : `−${back} min`, back === 0 ? width : x(now - back * 60_000), height - 8);
+    for (let part = 0; part < 5; part++) {
+      const time = now - (part * this.span) / 5;
+      context.textAlign = part === 0 ? "right" : "center";
+      context.fillText(part === 0 ? "now" : clock(time, this.span), part === 0 ? width : x(time), height - 8);
     }
     trace(context, this.series, since, x, y, height - 26, isStale ? colours.stale : colours.line, isStale ? null : colours.fill);
     if (this.cursor !== null) this.drawCursor(context, since, x, y, width, height, left);
@@ -144,11 +144,15 @@ export class LargePlot {
     context.beginPath();
     context.arc(px, py, 4, 0, 7);
     context.fill();
-    const clock = new Date(this.series.times[at]).toLocaleTimeString();
     context.fillStyle = colours.text;
     context.textAlign = px > width / 2 ? "right" : "left";
-    context.fillText(`${this.format(this.series.values[at])}  ${clock}`, px + (px > width / 2 ? -8 : 8), 12);
+    context.fillText(`${this.format(this.series.values[at])}  ${clock(this.series.times[at], this.span)}`, px + (px > width / 2 ? -8 : 8), 12);
   }
+}
+
+function clock(time, span) {
+  const options = span > 86_400_000 ? { weekday: "short", hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit", ...(span < 3_600_000 ? { second: "2-digit" } : {}) };
+  return new Date(time).toLocaleString([], options);
 }
 
 const owners = new WeakMap();

@@ -4,8 +4,9 @@ import { h, keep, setData, setText, show } from "./dom.js";
 import { ago, bytes, count, label, plain, quantity } from "./format.js";
 import { Plot, Series } from "./plot.js";
 
-// Older than this, and older than four usual distances, is stale: it must not look live.
-const STALE_S = 3;
+// From this age on a value carries it. A series that lags its stream by more is stale by itself.
+const AGED_S = 3;
+const LAGS_S = 30;
 
 /** The series and pictures of all streams, by "stream\nname". */
 export const store = {
@@ -23,18 +24,12 @@ export const store = {
   },
 };
 
-/** Tell whether something that comes `rate` times a second and came `age` seconds ago is stale. */
-export function isStale(age, rate) {
-  return age === null || age > Math.max(STALE_S, rate > 0 ? 4 / rate : STALE_S);
-}
-
 /** One stream as a group of tiles. */
 export class StreamPanel {
   constructor(actions, stream) {
     this.actions = actions;
     this.stream = stream;
     this.tiles = new Map();
-    this.usual = 0;
     this.name = h("h3");
     this.rate = h("span", { class: "rate" });
     this.age = h("span", { class: "age" });
@@ -47,10 +42,10 @@ export class StreamPanel {
   }
 
   update(stream) {
-    // The usual rate outlives the stream's: it is what the silence is judged by.
-    if (stream.frames_per_s > 0) this.usual = this.usual ? Math.max(stream.frames_per_s, this.usual * 0.9) : stream.frames_per_s;
     this.stream = stream;
-    const stale = isStale(stream.last_frame_s, this.usual);
+    const stale = stream.is_stale;
+    // A sample's age by its device's clock tells nothing where that clock is wrong: its stream's does.
+    this.newest_ns = stream.latest.reduce((newest, reading) => Math.max(newest, reading.time_ns), 0);
     setData(this.element, "stale", String(stale));
     this.element.setAttribute("aria-label", `Stream ${stream.id}`);
     setText(this.name, stream.id);
@@ -95,13 +90,15 @@ class ReadingTile {
   update(reading) {
     this.reading = reading;
     this.series.add(reading.time_ns / 1e6, reading.value);
-    const stale = isStale(reading.age_s, this.panel.usual);
+    const lag = (this.panel.newest_ns - reading.time_ns) / 1e9;
+    const age = this.panel.stream.last_frame_s + lag;
+    const stale = this.panel.stream.is_stale || lag > LAGS_S;
     const [text, unit] = quantity(reading.value, reading.unit);
     setText(this.value, text);
     setText(this.unit, unit);
     setData(this.element, "stale", String(stale));
     setData(this.element, "failed", String(reading.value === null));
-    setText(this.note, stale ? ago(reading.age_s) : "");
+    setText(this.note, age > AGED_S ? ago(age) : "");
     show(this.plot.canvas, typeof reading.value === "number" || this.series.times.length > 0);
     this.plot.draw(store.now(), stale);
   }
@@ -135,11 +132,11 @@ class PictureTile {
 
   update({ picture }) {
     const stream = this.panel.stream;
-    const stale = isStale(picture.age_s, this.panel.usual);
+    const stale = stream.is_stale;
     setData(this.element, "stale", String(stale));
     const canShow = picture.codec === "jpeg" || picture.codec === "mjpeg";
     setText(this.caption, `${picture.width} × ${picture.height}, ${bytes(picture.bytes)}${canShow ? "" : `, ${picture.codec}: not shown here`}`);
-    setText(this.note, stale ? `picture of ${ago(picture.age_s)}` : "live");
+    setText(this.note, stale || picture.age_s > AGED_S ? `picture of ${ago(picture.age_s)}` : "live");
     this.canvas.setAttribute("aria-label", `Camera picture of ${stream.id}, ${stale ? ago(picture.age_s) : "live"}`);
     if (!this.canvas.dataset.sized) this.canvas.style.aspectRatio = `${picture.width} / ${picture.height}`;
   }

@@ -23,12 +23,11 @@ export class Totals {
 
   update(snapshot) {
     const totals = snapshot.totals;
-    const ticks = snapshot.streams.reduce((sum, stream) => sum + Math.max(0, stream.tick ?? 0), 0);
     keep(this.strip, this.parts, [
       ["Frames a second", plain(totals.frames_per_s)],
       ["Frames opened", count(totals.frames)],
       ["Keys derived", count(totals.keys_derived)],
-      ["Ticks", count(ticks)],
+      ["Ticks", count(totals.ticks)],
       ["Data", bytes(totals.payload_bytes)],
       ["Devices connected", `${count(totals.sessions)} of ${count(snapshot.devices.filter((device) => device.state !== "revoked").length)}`],
     ], ([key]) => key, () => new Total());
