@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -132,7 +132,7 @@ def _command(*arguments: str) -> None:
 
 
 @contextlib.contextmanager
-def _running(part: str, folder: Path, page_port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def _running(part: str, folder: Path, page_port: int) -> Generator["subprocess.Popen[bytes]"]:
     template = _GATEWAY if part == "gateway" else _EDGE
     # JSON's strings are TOML's, too.
     text = template.format(state=json.dumps(str(folder / part)), page_port=page_port)
@@ -166,7 +166,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def _stop_signals() -> Generator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a flag, so that both processes are always ended."""
     stopped = False
 

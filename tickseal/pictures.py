@@ -88,4 +88,5 @@ def decode_picture(payload: bytes) -> Picture:
                 )
             except LocalProtocolError as error:
                 raise RemoteProtocolError(f"a picture not accepted: {error}") from None
-    raise RemoteProtocolError("a picture's head lacks a key or has an unknown one")
+        case _:
+            raise RemoteProtocolError("a picture's head lacks a key or has an unknown one")

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cbor2
 
@@ -98,7 +98,7 @@ def decode_samples(payload: bytes) -> list[Sample]:
         raise RemoteProtocolError("a frame of samples that is not CBOR") from None
     if not isinstance(pack, list) or len(pack) > _SAMPLES_MOST or stream.read(1):
         raise RemoteProtocolError("a frame of samples that is not one SenML pack")
-    base: dict[int, Measured] = {_BASE_NAME: "", _BASE_TIME: 0.0}
+    base: dict[int, Any] = {_BASE_NAME: "", _BASE_TIME: 0.0}
     samples = []
     for record in pack:
         if not isinstance(record, dict):
@@ -110,7 +110,7 @@ def decode_samples(payload: bytes) -> list[Sample]:
     return samples
 
 
-def _decode_record(record: dict[int, Measured], base: dict[int, Measured]) -> Sample:
+def _decode_record(record: dict[int, Any], base: dict[int, Any]) -> Sample:
     try:
         name = f"{base[_BASE_NAME]}{record.get(_NAME, '')}"
         unit = record.get(_UNIT, base.get(_BASE_UNIT))
