@@ -1,10 +1,10 @@
 """The Data Source on this device: enrol it with a gateway, run it."""
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +12,15 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tickseal.core.errors import EnrolmentError
+from tickseal.host.control_socket import ask
 from tickseal.host.kernel_clock import KernelClock
-from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
 from tickseal_edge.config import load_config
 from tickseal_edge.enrolment import enrol_device
 from tickseal_edge.identity import Identity
-from tickseal_edge.service import EdgeService
+from tickseal_edge.memory import forget_streams
+from tickseal_edge.status import as_text
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 
@@ -50,8 +51,16 @@ def enrol(
             )
         private_key = X25519PrivateKey.generate().private_bytes_raw()
         identity = asyncio.run(
-            enrol_device(invite, private_key, name=settings.name, state=state, clock=KernelClock())
+            enrol_device(
+                invite,
+                private_key,
+                name=settings.name,
+                software=_software(),
+                state=state,
+                clock=KernelClock(),
+            )
         )
+        forget_streams(state)
     if as_json:
         typer.echo(json.dumps({"device": identity.device, "addresses": identity.addresses}))
     else:
@@ -65,19 +74,20 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Read, seal and stream until stopped."""
-    settings = load_config(config)
-    set_up_logging("debug" if verbose else "info", as_json=as_json)
-    with StateDirectory.open(settings.state_path) as state:
-        asyncio.run(_run(EdgeService(settings, state)))
+    load_config(config)
+    arguments = [f"--software={_software()}"]
+    if config is not None:
+        arguments.append(f"--config={config}")
+    arguments += ["--json"] * as_json + ["--verbose"] * verbose
+    # This process is full of what a command line needs: the service gets a small one.
+    os.execv(sys.executable, [sys.executable, "-m", "tickseal_edge", *arguments])  # noqa: S606
 
 
-async def _run(service: EdgeService) -> None:
-    task = asyncio.ensure_future(service.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+@app.command(epilog="Example: tickseal edge status --json")
+def status(config: ConfigOption = None, as_json: JSONOption = False) -> None:
+    """Show how the running device stands: connection, streams, clock, spool."""
+    answer = ask(load_config(config).state_path, {"do": "status"}, service="edge")
+    typer.echo(json.dumps(answer) if as_json else as_text(answer))
 
 
 @app.command("config", epilog="Example: tickseal edge config --config edge.toml")
@@ -95,3 +105,7 @@ def check_config(config: ConfigOption = None) -> None:
     if settings.state_path.exists() and os.access(settings.state_path, os.R_OK):
         enrolled = (settings.state_path / "identity.json").exists()
         typer.echo(f"enrolled {'yes' if enrolled else 'no'}")
+
+
+def _software() -> str:
+    return f"tickseal {version('tickseal')}"

@@ -3,7 +3,7 @@
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tickseal.clock import ClockAction
 from tickseal.configuration import Between, Duration, Length, Size, parse_toml
@@ -35,6 +35,14 @@ class StreamConfig:
     qos: Annotated[int, Between(0, 255)] | None = None
     keep: bool = True
 
+    #: Pictures give way to samples where the link is slow.
+    is_picture: ClassVar[bool] = False
+
+    @property
+    def lane(self) -> str:
+        """What the device shares a thread with: the devices on one bus are used in turn."""
+        return self.id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStream(StreamConfig):
@@ -54,6 +62,8 @@ class PatternStream(StreamConfig):
     height: Annotated[int, Between(16, 4096)] = 480
     quality: Annotated[int, Between(1, 95)] = 75
     keep: bool = False
+
+    is_picture: ClassVar[bool] = True
 
 
 AnyStream = HostStream | PatternStream
@@ -78,9 +88,12 @@ class SpoolConfig:
 
     Args:
         most_bytes: beyond this the oldest frames are dropped, and counted.
+        sync_ns: how often what waits is put on the disk: a power cut costs no more than that, and
+            an SD card lives the longer the rarer it is.
     """
 
     most_bytes: Annotated[int, Size("64KiB", "64GiB")] = 64 << 20
+    sync_ns: Annotated[int, Duration("100ms", "10min")] = 5 * _SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

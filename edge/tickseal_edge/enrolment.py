@@ -21,13 +21,20 @@ _REFUSALS = {
 
 
 async def enrol_device(
-    invite: InviteToken, private_key: bytes, *, name: str, state: StateDirectory, clock: Clock
+    invite: InviteToken,
+    private_key: bytes,
+    *,
+    name: str,
+    software: str,
+    state: StateDirectory,
+    clock: Clock,
 ) -> Identity:
     """Enrol by an invite and return the identity, which is on disk then.
 
     Args:
         private_key: the device's new static key, 32 bytes.
         name: what the device would like to be called.
+        software: name and version, told to the gateway.
     Raises:
         EnrolmentError: the gateway refused, or no gateway answered.
         StoreError: the identity cannot be written.
@@ -38,6 +45,7 @@ async def enrol_device(
         connection = Connection(
             credentials=Credentials.from_invite(invite, private_key=private_key),
             name=name,
+            software=software,
             policy=AcceptancePolicy(),
             clock=clock,
             on_event=enrolment.on_event,

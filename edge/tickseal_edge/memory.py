@@ -67,6 +67,11 @@ class StreamMemory:
             self._state.write(_FILE, json.dumps(content, indent=1).encode())
 
 
+def forget_streams(state: StateDirectory) -> None:
+    """Forget what another gateway, or another identity, was granted: its handles mean nothing."""
+    state.delete(_FILE)
+
+
 def _lasting(row: Remembered) -> Remembered:
     return replace(row, parameters=replace(row.parameters, generation=0, t0_ns=0))
 

@@ -1,9 +1,10 @@
 """Producers: the configured sensors and cameras, each as something that gives payloads."""
 
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tickseal import pictures, samples
+from tickseal.core.errors import TicksealError
 from tickseal.metadata import StreamMetadata
 from tickseal.negotiation import Wish
 from tickseal_edge.camera.base import Camera
@@ -11,10 +12,29 @@ from tickseal_edge.config import AnyStream, HostStream, PatternStream
 from tickseal_edge.sensors.base import Sensor
 
 
-class Producer(Protocol):
-    """Gives one payload a frame; called in a thread of its own, since devices block."""
+class DeviceError(TicksealError):
+    """A sensor or camera cannot be opened or read: what, and what to do. It is tried again."""
 
-    def produce(self, time_ns: int) -> bytes:
+
+class Payload(NamedTuple):
+    """What one frame carries.
+
+    Attributes:
+        data: the bytes to seal.
+        is_key: it can be understood without the frames before.
+    """
+
+    data: bytes
+    is_key: bool = True
+
+
+class Producer(Protocol):
+    """Gives one payload a frame; called in the lane of its bus, since devices block."""
+
+    #: Whether produce() waits for the device's own pace, as a camera's.
+    is_paced: bool
+
+    def produce(self, time_ns: int) -> Payload:
         """Return the next frame's payload.
 
         Args:
@@ -30,12 +50,14 @@ class Producer(Protocol):
 class SensorProducer:
     """Samples of one sensor as SenML."""
 
+    is_paced = False
+
     def __init__(self, sensor: Sensor) -> None:
         self._sensor = sensor
 
-    def produce(self, time_ns: int) -> bytes:
+    def produce(self, time_ns: int) -> Payload:
         """Return what the sensor reads."""
-        return samples.encode_samples(self._sensor.read(time_ns))
+        return Payload(samples.encode_samples(self._sensor.read(time_ns)))
 
     def close(self) -> None:
         """Close the sensor."""
@@ -47,10 +69,12 @@ class CameraProducer:
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
+        self.is_paced = camera.is_paced
 
-    def produce(self, time_ns: int) -> bytes:
+    def produce(self, time_ns: int) -> Payload:
         """Return the next picture."""
-        return pictures.encode_picture(self._camera.capture(time_ns))
+        picture = self._camera.capture(time_ns)
+        return Payload(pictures.encode_picture(picture), picture.is_key)
 
     def close(self) -> None:
         """Close the camera."""

@@ -8,6 +8,9 @@ from tickseal.pictures import Picture
 class Camera(Protocol):
     """Anything that gives encoded pictures."""
 
+    #: Whether capture() waits for the camera's own pace.
+    is_paced: bool
+
     def capture(self, time_ns: int) -> Picture:
         """Return the next picture; may block until there is one. Called in a thread of its own.
 

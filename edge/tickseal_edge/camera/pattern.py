@@ -17,6 +17,8 @@ class PatternCamera:
         quality: JPEG quality, 1..95.
     """
 
+    is_paced = False
+
     def __init__(self, width: int = 640, height: int = 480, quality: int = 75) -> None:
         self._size = (width, height)
         self._quality = quality

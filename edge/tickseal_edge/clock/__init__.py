@@ -1,0 +1,1 @@
+"""Clock sources: what steers this device's time, and how well."""
