@@ -106,6 +106,20 @@ class Administration:
             for device in self._registry.devices()
         ]
 
+    def withdraw(self, invite_id: str) -> None:
+        """Make an open invite worthless. Blocks for the disk.
+
+        Args:
+            invite_id: as of invites(): 16 hexadecimal digits.
+        """
+        for invite in open_invites(self._registry, now_ns()):
+            if invite.id.hex() == invite_id:
+                self._registry.withdraw_invite(invite)
+                return
+        raise RegistryError(
+            f"no open invite has the id {invite_id!r}; tickseal gateway invites lists them"
+        )
+
     def approve(self, name: str) -> Device:
         """Let a device that waits open streams. Blocks for the disk."""
         device = self._registry.device_named(name)

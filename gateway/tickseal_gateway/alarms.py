@@ -66,6 +66,12 @@ class Alarms:
             self._past.append(alarm)
             _logger.info("alarm %s%s is over", kind, f" of {device}" if device else "")
 
+    def clear_all(self, device: str) -> None:
+        """Clear every alarm of a device."""
+        for kind, whose in list(self._standing):
+            if whose == device:
+                self.clear(kind, whose)
+
     def standing(self) -> list[Alarm]:
         """Return the alarms that stand, the oldest first."""
         return list(self._standing.values())

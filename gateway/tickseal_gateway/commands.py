@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from tickseal.core.errors import ConfigError
+from tickseal.host.control_socket import NotRunningError, ask
 from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
 from tickseal.quantities import parse_duration
 from tickseal_gateway import printing
 from tickseal_gateway.config import Config, load
-from tickseal_gateway.control_socket import NotRunningError, ask
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -28,6 +28,7 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--state", metavar="DIR", help="State directory, in place of the configured one."),
 ]
+_SERVICE = "gateway"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 _INVITE_EXAMPLES = """\b
 Examples:
@@ -114,6 +115,23 @@ def invite(  # noqa: PLR0917 - options, given by name
 
 
 @app.command()
+def invites(
+    config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """List the invites with which somebody may still enrol."""
+    rows = _do(_settings(config, state), {"do": "invites"}, lambda admin: admin.invites())
+    typer.echo(json.dumps(rows) if as_json else printing.invites(rows))
+
+
+@app.command()
+def withdraw(invite_id: str, config: ConfigOption = None, state: StateOption = None) -> None:
+    """Make an open invite worthless, by its id: its token fell into wrong hands."""
+    request: dict[str, object] = {"do": "withdraw", "id": invite_id}
+    _do(_settings(config, state), request, lambda admin: admin.withdraw(invite_id))
+    typer.echo(f"the invite {invite_id} is worthless now")
+
+
+@app.command()
 def devices(
     config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
 ) -> None:
@@ -127,7 +145,7 @@ def streams(
     config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
 ) -> None:
     """List the streams that flow through the running gateway."""
-    rows = ask(_settings(config, state).state_path, {"do": "status"})["streams"]
+    rows = ask(_settings(config, state).state_path, {"do": "status"}, service=_SERVICE)["streams"]
     typer.echo(json.dumps(rows) if as_json else printing.streams(rows))
 
 
@@ -136,7 +154,7 @@ def status(
     config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
 ) -> None:
     """Show what the running gateway does: devices, streams, refusals, alarms."""
-    snapshot = ask(_settings(config, state).state_path, {"do": "status"})
+    snapshot = ask(_settings(config, state).state_path, {"do": "status"}, service=_SERVICE)
     typer.echo(json.dumps(snapshot) if as_json else printing.status(snapshot))
 
 
@@ -196,7 +214,9 @@ def rekey(
     """Let a device, or all, begin a new generation of keys for each stream."""
     if (name is None) is not everything:
         raise ConfigError("say one device by its name, or --all")
-    asked = ask(_settings(config, state).state_path, {"do": "rekey", "name": name})
+    asked = ask(
+        _settings(config, state).state_path, {"do": "rekey", "name": name}, service=_SERVICE
+    )
     typer.echo(f"asked for new keys of {asked} streams")
 
 
@@ -211,7 +231,7 @@ def _do(
 ) -> Any:
     """Ask the running gateway; where none runs, do it on its state directory."""
     try:
-        return ask(settings.state_path, request)
+        return ask(settings.state_path, request, service=_SERVICE)
     except NotRunningError:
         from tickseal_gateway.administration import Administration  # noqa: PLC0415 - heavy
         from tickseal_gateway.service import open_registry  # noqa: PLC0415

@@ -6,21 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 from tickseal import events as ev
-from tickseal.control import Hello, ReportRow
+from tickseal.control import Hello
 from tickseal.controller_session import ControllerSession
 from tickseal.core.constants import SALT_BYTES
-from tickseal.core.errors import LinkError, LocalProtocolError, TicksealError
+from tickseal.core.errors import LinkError, StoreError, TicksealError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.links.base import StreamLink, plain_address
 from tickseal.links.sockets import site
 from tickseal.negotiation import NegotiationError, clamp, pick_generation
-from tickseal_gateway.registered import (
-    Device,
-    DeviceState,
-    Invite,
-    OfflineGeneration,
-    RegistryError,
-)
+from tickseal_gateway.registered import Device, DeviceState, Invite, OpeningRefusedError
 from tickseal_gateway.streams import Held
 
 if TYPE_CHECKING:
@@ -75,6 +69,8 @@ class Connection:
             await self._converse()
         except LinkError as error:
             _logger.debug("%s: %s", self.address, error)
+        except StoreError as error:
+            _logger.error("%s: the session ends: %s", self._named, error)  # noqa: TRY400 - told
         finally:
             self._leave_admission()
             self.session.close()
@@ -127,21 +123,30 @@ class Connection:
             case ev.OpenRequested():
                 await self._open(event)
             case ev.StreamClosed():
-                self._controller.retire(self, event.handle, event.generation)
+                if self.device is not None:
+                    self._controller.retire(self.device, event.handle, event.generation)
             case ev.OfflineGenerationOffered():
                 await self._take_offer(event)
             case ev.BackfillAnnounced():
                 self._announce(event)
             case ev.BackfillFinished():
                 await self._finish_backfill(event)
-            case ev.ClockDisagreement():
-                self._controller.clock_changed(self, event)
-            case ev.ClockAgreement():
-                self._controller.clock_changed(self, None)
-            case ev.AlarmRaised():
-                self._controller.device_alarm(self, event)
+            case ev.ClockDisagreement() | ev.ClockAgreement() | ev.AlarmRaised():
+                self._note_clock(event)
             case ev.SessionClosed():
                 self._log_end(event)
+
+    def _note_clock(self, event: ev.ClockDisagreement | ev.ClockAgreement | ev.AlarmRaised) -> None:
+        clocks = self._controller.clocks
+        if self.device is None:
+            return
+        match event:
+            case ev.ClockDisagreement():
+                clocks.disagrees(self.device, event)
+            case ev.ClockAgreement():
+                clocks.agrees(self.device)
+            case ev.AlarmRaised():
+                clocks.device_says(self.device, event)
 
     def _decide(self, request: ev.HandshakeRequested) -> None:
         decision = self._controller.judge(request)
@@ -220,7 +225,7 @@ class Connection:
             controller.note_generation(stream.handle, parameters.generation)
             controller.table.install(stream, device, generation, monotonic_ns=boottime_ns())
             if session.clock_disagrees:
-                controller.withhold(device, is_wanted=True)
+                controller.clocks.withhold(device)
             _logger.log(
                 logging.DEBUG if held else logging.INFO,
                 "%s opened %s (%s, a tick of %g ms)",
@@ -248,69 +253,45 @@ class Connection:
             await self._controller.stored(batch.marks)
 
     async def _take_offer(self, event: ev.OfflineGenerationOffered) -> None:
-        number = event.generation.number
-        try:
-            stored_until = await self._controller.take_offer(self, event)
-        except OpeningRefusedError as refusal:
-            if not self.session.is_closed:
-                self.session.answer_offer(
-                    event.handle, number, accepted=False, reason=refusal.reason
-                )
+        device, session, number = self.device, self.session, event.generation.number
+        if device is None:
             return
-        except TicksealError as error:
+        try:
+            stored_until = await self._controller.backfill.take_offer(device, event)
+        except OpeningRefusedError as refusal:
+            if not session.is_closed:
+                session.answer_offer(event.handle, number, accepted=False, reason=refusal.reason)
+            return
+        except StoreError as error:
             # A refusal would be final: the device offers again in its next session.
             _logger.error("%s: %s", self._named, error)  # noqa: TRY400 - told
-            self.session.close("busy")
+            session.close("busy")
             return
-        if self.session.is_closed:
+        if session.is_closed:
             return
-        self.session.answer_offer(event.handle, number, accepted=True)
+        session.answer_offer(event.handle, number, accepted=True)
         if stored_until:
-            self.session.send_stored_until(event.handle, number, stored_until)
+            session.send_stored_until(event.handle, number, stored_until)
 
     def _announce(self, event: ev.BackfillAnnounced) -> None:
         key = (event.handle, event.generation)
-        if not self._owns(event.handle):
-            self._complain("backfill", "a backfill of a stream that is not yours")
-            return
-        held = self._controller.table.find(*key)
-        if held is None:
-            if self._controller.registry.offline(*key) is None:
-                # A live generation of before a restart: nothing opens its frames any more.
-                self.session.send_stored_until(*key, event.frames[1])
-            else:
-                self._complain("backfill", "offer the offline generation before its backfill")
+        if self.device is None:
             return
         try:
-            self._controller.table.announce(*key, event.ticks)
-        except LocalProtocolError as error:
-            self._complain("backfill", str(error))
+            held, stored_until = self._controller.backfill.announce(self.device, event)
+        except OpeningRefusedError as refusal:
+            self.session.alarm(refusal.reason, str(refusal)[:200])
+            _logger.warning("%s: %s", self._named, refusal)
             return
-        self._lane[key] = held
-        if held.stored_until > event.frames[0]:
-            self.session.send_stored_until(*key, held.stored_until)
+        if held is not None:
+            self._lane[key] = held
+        if stored_until > event.frames[0]:
+            self.session.send_stored_until(*key, stored_until)
 
     async def _finish_backfill(self, event: ev.BackfillFinished) -> None:
-        key = (event.handle, event.generation)
-        if not self._owns(event.handle):
-            return
-        self._lane.pop(key, None)
-        self._controller.table.erase(*key)
-        known = self._controller.registry.offline(*key)
-        if known is not None and not known.is_finished:
-            finished = OfflineGeneration(
-                handle=known.handle,
-                number=known.number,
-                stored_until=known.stored_until,
-                is_finished=True,
-            )
-            await self._controller.durably(lambda: self._controller.registry.keep_offline(finished))
-
-    # --- What the controller has to say, by other tasks ---
-
-    def report(self, rows: list[ReportRow]) -> None:
-        """Tell the device what was opened and refused."""
-        self.session.report(rows)
+        if self.device is not None:
+            self._lane.pop((event.handle, event.generation), None)
+            await self._controller.backfill.finish(self.device, event)
 
     @property
     def handshake(self) -> str:
@@ -329,24 +310,9 @@ class Connection:
         self.device = current
         if current.state is not DeviceState.APPROVED:
             raise OpeningRefusedError("pending", "the device waits to be approved at the gateway")
-        if self._controller.is_stopped(current):
+        if self._controller.clocks.stops and self.session.clock_disagrees:
             raise OpeningRefusedError("clock", "the clocks of device and gateway disagree")
         return current
-
-    def _owns(self, handle: int) -> bool:
-        stream = self._controller.registry.stream(handle)
-        return (
-            stream is not None
-            and self.device is not None
-            and stream.device_id == self.device.id
-            and not stream.is_retired
-        )
-
-    def _complain(self, reason: str, detail: str) -> None:
-        self.session.alarm(reason, detail[:200])
-        self._controller.once.change(
-            f"{self._named} {reason}", detail, logging.WARNING, "%s: %s", self._named, detail
-        )
 
     def _leave_admission(self) -> None:
         if self._admitted is not None:
@@ -360,16 +326,3 @@ class Connection:
     def _log_end(self, event: ev.SessionClosed) -> None:
         level = logging.INFO if self.device else logging.DEBUG
         _logger.log(level, "%s: the session ended: %s %s", self._named, event.reason, event.detail)
-
-
-class OpeningRefusedError(RegistryError):
-    """A stream or an offline generation is not taken; reason is the word for the device."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail or reason)
-        self.reason = reason
-
-
-def age_s(since_monotonic_ns: int) -> float:
-    """Return how long ago an instant of the monotonic clock was, s."""
-    return (boottime_ns() - since_monotonic_ns) / 1e9

@@ -8,18 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from tickseal import events as ev
-from tickseal.clock import Clock, ClockAction
-from tickseal.core.errors import LinkError, LocalProtocolError, TicksealError
+from tickseal.clock import Clock
+from tickseal.core.errors import LinkError, LocalProtocolError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
 from tickseal.links.base import StreamLink
 from tickseal.metadata import StreamMetadata
-from tickseal.negotiation import NegotiationError
 from tickseal_gateway import invites
 from tickseal_gateway.admission import Admission
 from tickseal_gateway.alarms import Alarms
+from tickseal_gateway.backfill import Backfill
+from tickseal_gateway.clocks import ClockWatch
 from tickseal_gateway.config import Config
-from tickseal_gateway.connection import Connection, OpeningRefusedError
+from tickseal_gateway.connection import Connection
 from tickseal_gateway.identity import Identity
 from tickseal_gateway.ingest import Ingest
 from tickseal_gateway.readings import FrameMark
@@ -27,7 +28,7 @@ from tickseal_gateway.registered import (
     Device,
     DeviceState,
     Invite,
-    OfflineGeneration,
+    OpeningRefusedError,
     RegistryError,
     Stream,
 )
@@ -39,6 +40,7 @@ T = TypeVar("T")
 _SECOND = 1_000_000_000
 #: Two sessions of one identity that displace each other so often within so long are two devices.
 _DISPLACED_TIMES, _DISPLACED_NS = 2, 60 * _SECOND
+_DISPLACED_QUIET_NS = 600 * _SECOND
 #: A session that was heard so lately was alive when it was displaced: pings come every 2 s.
 _ALIVE_NS = 3 * _SECOND
 #: Numbers of a stream's latest generations, whose low bits are not used again at once.
@@ -76,6 +78,8 @@ class Controller:
         self.clock = clock
         self.udp_port = udp_port
         self.negotiation = config.policy.negotiation()
+        self.backfill = Backfill(registry, table, self.negotiation, self.durably)
+        self.clocks = ClockWatch(config.clock, table, alarms)
         self.admission = Admission()
         self.connections: dict[int, Connection] = {}
         self.left_ns: dict[int, int] = {}
@@ -86,6 +90,9 @@ class Controller:
         self._is_closing = False
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="registry")
         self._tasks: set[asyncio.Task[None]] = set()
+        for device in registry.devices():
+            if device.state is DeviceState.REVOKED:
+                self._revoke_streams(device)
 
     async def serve(self, link: StreamLink) -> None:
         """Serve one connection until it ends; the handler of a TCP server."""
@@ -145,6 +152,7 @@ class Controller:
             return
         old = self.connections.get(device.id)
         self.connections[device.id] = connection
+        self.clocks.agrees(device)  # until the new session's check says otherwise
         self.left_ns.pop(device.id, None)
         if old is None:
             _logger.info(
@@ -161,6 +169,7 @@ class Controller:
         if device is not None and self.connections.get(device.id) is connection:
             del self.connections[device.id]
             self.left_ns[device.id] = boottime_ns()
+            self.clocks.agrees(device)
 
     def _note_displaced(self, device: Device, old: Connection, new: Connection) -> None:
         if old.session.is_closed or old.heard_ns < new.opened_ns - _ALIVE_NS:
@@ -175,6 +184,15 @@ class Controller:
                 f"sessions from {old.address} and {new.address} displace each other: two devices "
                 "answer to this identity (a copied card or backup); revoke it and enrol both anew",
             )
+
+    def check_displaced(self, monotonic_ns: int) -> None:
+        """Let the alarm of two devices end once neither has displaced the other for long."""
+        for device_id, times in list(self._displaced.items()):
+            if monotonic_ns - times[-1] > _DISPLACED_QUIET_NS:
+                del self._displaced[device_id]
+                device = self.registry.device(device_id)
+                if device is not None:
+                    self.alarms.clear("two_devices", device.name)
 
     # --- Streams ---
 
@@ -208,12 +226,10 @@ class Controller:
         """Remember a number that recent() shall return."""
         self._recent.setdefault(handle, deque(maxlen=_RECENT)).append(number)
 
-    def retire(self, connection: Connection, handle: int, number: int) -> None:
+    def retire(self, device: Device, handle: int, number: int) -> None:
         """Take in what is still under way of a generation that its device closed, then erase it."""
         held = self.table.find(handle, number)
-        stream = self.table.get(handle)
-        device = connection.device
-        if held is None or stream is None or device is None or stream.device_id != device.id:
+        if held is None or not self.backfill.owns(device, handle):
             return
         parameters = held.generation.parameters
         if held.received.ends_at_ns is None:
@@ -221,79 +237,19 @@ class Controller:
                 self.clock.now().latest_ns + parameters.past_ns + parameters.skew_ns
             )
 
-    async def take_offer(self, connection: Connection, event: ev.OfflineGenerationOffered) -> int:
-        """Hold an offline generation; return up to which frame it is stored already.
-
-        Raises:
-            OpeningRefusedError: it is not taken, and never will be.
-            StoreError: the disk refuses; later it may be taken.
-        """
-        device, number = connection.device, event.generation.number
-        stream = self.registry.stream(event.handle)
-        if device is None or stream is None or stream.device_id != device.id or stream.is_retired:
-            raise OpeningRefusedError("handle")
-        if stream.id != event.generation.stream_id:
-            raise OpeningRefusedError("metadata")
-        known = self.registry.offline(event.handle, number)
-        if known is not None and known.is_finished:
-            raise OpeningRefusedError("finished")
-        state = known or OfflineGeneration(handle=event.handle, number=number)
-        try:
-            self.negotiation.check(event.generation.parameters)
-            if known is None:
-                await self.durably(lambda: self.registry.keep_offline(state))
-            # Offered again: what was opened of it but not stored comes once more.
-            self.table.make_way(event.handle, number)
-            self.table.install(
-                stream,
-                device,
-                event.generation,
-                monotonic_ns=boottime_ns(),
-                offline_from=state.stored_until,
-            )
-        except NegotiationError as error:
-            raise OpeningRefusedError("policy", error.detail) from None
-        except LocalProtocolError as error:
-            raise OpeningRefusedError("busy", str(error)) from None
-        _logger.info("%s offers what it sealed of %s while away", device.name, stream.id)
-        return state.stored_until
-
     async def stored(self, marks: Sequence[FrameMark]) -> None:
         """Acknowledge frames that are on disk: first in the registry, then to their devices."""
-        until: dict[tuple[int, int], int] = {}
         if self._is_closing:  # what is not acknowledged is offered again
             return
-        for mark in marks:
-            key = (mark.handle, mark.generation)
-            until[key] = max(until.get(key, 0), mark.frame + 1)
-        for (handle, number), frame_until in until.items():
-            await self._stored(handle, number, frame_until)
-
-    async def _stored(self, handle: int, number: int, frame_until: int) -> None:
-        known = self.registry.offline(handle, number)
-        if known is not None and known.stored_until < frame_until:
-            state = OfflineGeneration(
-                handle=handle,
-                number=number,
-                stored_until=frame_until,
-                is_finished=known.is_finished,
-            )
-            try:
-                await self.durably(lambda: self.registry.keep_offline(state))
-            except TicksealError as error:
-                _logger.error("not acknowledged: %s", error)  # noqa: TRY400 - told
-                return
-        held = self.table.find(handle, number)
-        if held is not None:
-            held.stored_until = max(held.stored_until, frame_until)
-        stream = self.registry.stream(handle)
-        connection = self.connections.get(stream.device_id) if stream else None
-        if connection is not None and not connection.session.is_closed:
-            try:
-                connection.session.send_stored_until(handle, number, frame_until)
-                connection.flush()
-            except (LinkError, LocalProtocolError):  # it goes; it will ask again
-                pass
+        for (handle, number), until in (await self.backfill.note_stored(marks)).items():
+            stream = self.registry.stream(handle)
+            connection = self.connections.get(stream.device_id) if stream else None
+            if connection is not None and not connection.session.is_closed:
+                try:
+                    connection.session.send_stored_until(handle, number, until)
+                    connection.flush()
+                except (LinkError, LocalProtocolError):  # it goes; it will ask again
+                    pass
 
     # --- What people ask of what is live ---
 
@@ -301,8 +257,8 @@ class Controller:
         """Let the live session and streams of a device follow what was registered of it."""
         connection = self.connections.get(device.id)
         if device.state is DeviceState.REVOKED:
-            for stream in self.registry.streams_of(device.id):
-                self.table.revoke(stream.handle)
+            self._revoke_streams(device)
+            self.alarms.clear_all(device.name)
             if connection is not None:
                 connection.session.revoke()
                 connection.end()
@@ -312,6 +268,10 @@ class Controller:
             live.device = device.name
         if connection is not None:
             connection.device = device
+
+    def _revoke_streams(self, device: Device) -> None:
+        for stream in self.registry.streams_of(device.id):
+            self.table.revoke(stream.handle)
 
     def rekey(self, device: Device) -> int:
         """Ask a device for a new generation of each of its streams; return of how many."""
@@ -325,53 +285,6 @@ class Controller:
             connection.session.rekey(stream.handle)
         connection.flush()
         return len(live)
-
-    # --- Clocks and alarms ---
-
-    def clock_changed(self, connection: Connection, event: ev.ClockDisagreement | None) -> None:
-        """Note that the clocks of a device and of this machine disagree, or agree again."""
-        device = connection.device
-        if device is None:
-            return
-        if event is None:
-            self.alarms.clear("clock", device.name)
-        else:
-            self.alarms.set(
-                "clock",
-                device.name,
-                f"its clock and this machine's are at least {abs(event.apart_ns) / 1e9:.3f} s "
-                "apart, more than both state as uncertain; look at the time sources of both",
-            )
-        self.withhold(device, is_wanted=event is not None)
-
-    def withhold(self, device: Device, *, is_wanted: bool) -> None:
-        """Do to a device's streams what the policy says while the clocks disagree, or end it."""
-        action = self.config.clock.policy
-        for stream in self.table.of_device(device.id):
-            stream.is_withheld = is_wanted and action is ClockAction.HOLD
-            if is_wanted and action is ClockAction.STOP:
-                self.table.erase_all(stream)
-
-    def is_stopped(self, device: Device) -> bool:
-        """Tell whether a device may open no stream because of its clock."""
-        connection = self.connections.get(device.id)
-        return (
-            self.config.clock.policy is ClockAction.STOP
-            and connection is not None
-            and connection.session.clock_disagrees
-        )
-
-    def device_alarm(self, connection: Connection, event: ev.AlarmRaised) -> None:
-        """Show what a device raises."""
-        if connection.device is None:
-            return
-        name = connection.device.name
-        if event.reason == "clock_agrees":
-            self.alarms.clear("clock_of_device", name)
-        elif event.reason == "clock":
-            self.alarms.set("clock_of_device", name, f"the device says: {event.detail}")
-        else:
-            self.alarms.set("device", name, f"{event.reason}: {event.detail}")
 
 
 async def _quietly(work: Coroutine[Any, Any, None]) -> None:

@@ -63,7 +63,7 @@ class Ingest:
         batch = self._table.take(segments, self._clock.now(), lane=lane)
         if len(batch):
             for output in self.outputs:
-                if output is self._store:
+                if output is self._store and batch.marks:
                     await output.put(batch)
                 else:
                     output.offer(batch)

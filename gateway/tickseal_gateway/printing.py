@@ -47,6 +47,25 @@ def counts(by_reason: dict[str, int]) -> str:
     return ", ".join(f"{reason} {n}" for reason, n in sorted(by_reason.items()) if n) or "none"
 
 
+def invites(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a table of open invites."""
+    if not rows:
+        return "no invite is open"
+    return table(
+        ("invite", "for", "handshake", "expires in", "begun"),
+        (
+            (
+                row["id"],
+                row["name"] or "any device",
+                "hybrid" if row["hybrid"] else "classical",
+                until(row["expires_ns"]),
+                "yes" if row["is_bound"] else "no",
+            )
+            for row in rows
+        ),
+    )
+
+
 def devices(rows: Sequence[dict[str, Any]]) -> str:
     """Return a table of devices, from a snapshot or from the registry alone."""
     if not rows:

@@ -11,6 +11,14 @@ class RegistryError(TicksealError):
     """What was asked for does not fit what is registered: no such device, a name taken."""
 
 
+class OpeningRefusedError(RegistryError):
+    """A stream or an offline generation is not taken; reason is the word for the device."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail or reason)
+        self.reason = reason
+
+
 class DeviceState(enum.StrEnum):
     """What a device may do."""
 

@@ -46,6 +46,7 @@ class Registry:
         self._by_key: dict[bytes, Device] = {}
         self._streams: dict[int, Stream] = {}
         self._by_name: dict[str, Stream] = {}
+        self._by_device: dict[int, dict[int, None]] = {}
         self._offline: dict[tuple[int, int], OfflineGeneration] = {}
         self._invites: dict[bytes, Invite] = {}
         with schema.explained("read", self._where), self._engine.connect() as connection:
@@ -95,7 +96,8 @@ class Registry:
 
     def streams_of(self, device_id: int) -> list[Stream]:
         """Return the streams of a device that are not retired."""
-        return [s for s in self.streams() if s.device_id == device_id and not s.is_retired]
+        handles = list(self._by_device.get(device_id, ()))
+        return [s for handle in handles if not (s := self._streams[handle]).is_retired]
 
     def offline(self, handle: int, number: int) -> OfflineGeneration | None:
         """Return what is known of an offline generation; None where it was never offered."""
@@ -120,6 +122,13 @@ class Registry:
                 del self._invites[invite_id]
             self._invites[invite.id] = invite
 
+    def withdraw_invite(self, invite: Invite) -> None:
+        """Forget an invite, with its secret: nobody can enrol with it any more."""
+        with self._lock:
+            with self._transaction() as connection:
+                connection.execute(schema.invites.delete().where(schema.invites.c.id == invite.id))
+            self._invites.pop(invite.id, None)
+
     def enrol(self, invite: Invite, static_public: bytes, psk: bytes, name: str) -> Device:
         """Bind an invite to a key, and register that key's device with a new PSK; in one step.
 
@@ -130,9 +139,14 @@ class Registry:
         """
         with self._lock:
             known = self._by_key.get(static_public)
-            invite = self._invites.get(invite.id, invite)
-            if invite.used_ns is not None or invite.bound_key not in (None, static_public):
-                raise RegistryError("the invite was used by another device meanwhile")
+            current = self._invites.get(invite.id)
+            if (
+                current is None
+                or current.used_ns is not None
+                or current.bound_key not in (None, static_public)
+            ):
+                raise RegistryError("the invite was used or withdrawn meanwhile")
+            invite = current
             for device in self.devices():
                 if (
                     device.name == name
@@ -320,6 +334,7 @@ class Registry:
 
     def _keep_stream(self, stream: Stream) -> None:
         self._streams[stream.handle] = stream
+        self._by_device.setdefault(stream.device_id, {})[stream.handle] = None
         if not stream.is_retired:
             self._by_name[stream.id] = stream
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from tickseal.core.errors import LinkError
+from tickseal.host.control_socket import ControlSocket
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.links.tcp import TCPServer
@@ -18,7 +19,6 @@ from tickseal.links.udp import UDPLink
 from tickseal_gateway.administration import Administration
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.config import ANY_HOST, Config
-from tickseal_gateway.control_socket import ControlSocket
 from tickseal_gateway.controller import Controller
 from tickseal_gateway.identity import Identity, load_identity
 from tickseal_gateway.ingest import Ingest
@@ -30,6 +30,7 @@ from tickseal_gateway.store.sqlite import SQLiteStore
 from tickseal_gateway.streams import StreamTable
 from tickseal_gateway.upkeep import Upkeep
 from tickseal_gateway.view import View
+from tickseal_gateway.watch import Watch
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +81,9 @@ class Gateway:
             # Each is stopped before what stands above it: sessions before the outputs they feed.
             self._start_outputs(stack)
             udp, tcp = await self._listen(stack)
-            upkeep = Upkeep(self._controller, self._store.note_generations if self._store else None)
+            watch = Watch(self._table, self._alarms, self._outputs, udp)
+            note = self._store.note_generations if self._store else None
+            upkeep = Upkeep(self._controller, watch, note)
             stack.callback(upkeep.note)
             stack.push_async_callback(self._controller.close)
             parts = Parts(

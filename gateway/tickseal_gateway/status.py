@@ -52,6 +52,9 @@ class GatewayView(Protocol):
     ) -> Json:
         """Make an invite: token, id, name, hybrid, addresses, expires_ns, fingerprint."""
 
+    async def withdraw(self, invite_id: str) -> None:
+        """Make an open invite worthless; by its id in the snapshot."""
+
     async def approve(self, name: str) -> None:
         """Let a device that waits open streams."""
 

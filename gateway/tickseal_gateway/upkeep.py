@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 
-from tickseal.clock import ClockInterval
 from tickseal.control import ReportRow
 from tickseal.core import errors
 from tickseal.core.errors import LinkError, LocalProtocolError
@@ -12,6 +11,7 @@ from tickseal_gateway.connection import Connection
 from tickseal_gateway.controller import Controller
 from tickseal_gateway.store.sqlite import GenerationRow
 from tickseal_gateway.streams import Held, LiveStream
+from tickseal_gateway.watch import Watch
 
 _logger = logging.getLogger(__name__)
 _SECOND = 1_000_000_000
@@ -34,9 +34,11 @@ class Upkeep:
     def __init__(
         self,
         controller: Controller,
+        watch: Watch,
         note_generations: Callable[[list[GenerationRow]], None] | None = None,
     ) -> None:
         self._controller = controller
+        self._watch = watch
         self._note_generations = note_generations
         self._asked_ns: dict[int, int] = {}
         # Per stream: segments refused by each reason that counts, and frames opened, a second ago.
@@ -49,7 +51,9 @@ class Upkeep:
         now, monotonic_ns = controller.clock.now(), boottime_ns()
         self._seconds += 1
         controller.table.expire(now)
-        self._check_own_clock(now)
+        controller.clocks.check_own(now)
+        controller.check_displaced(monotonic_ns)
+        self._watch.tick()
         rows: dict[int, list[ReportRow]] = {}
         for stream in controller.table:
             stream.count_second()
@@ -80,17 +84,6 @@ class Upkeep:
         while table.gone:
             rows.append(_generation_row(*table.gone.popleft()))
         self._note_generations(rows)
-
-    def _check_own_clock(self, now: ClockInterval) -> None:
-        alarms, widest = self._controller.alarms, self._controller.config.clock.widest_ns
-        if now.uncertainty_ns > widest:
-            alarms.set(
-                "own_clock",
-                "",
-                f"this machine's clock is only known to {now.uncertainty_ns / 1e9:.3f} s",
-            )
-        else:
-            alarms.clear("own_clock", "")
 
     def _expire_orphan(self, stream: LiveStream, monotonic_ns: int) -> None:
         if not stream.held:

@@ -28,6 +28,10 @@ def test_invites_and_devices_work_while_no_gateway_runs(gateways: GatewayFactory
     token = InviteToken.parse(json.loads(made.stdout)["token"])
     assert token.addresses == ("10.0.0.1:4710",)
     assert token.hybrid
+    assert "garden" in gateways.command("invites").stdout
+    (row,) = json.loads(gateways.command("invites", "--json").stdout)
+    assert row["id"] in gateways.command("withdraw", row["id"]).stdout
+    assert gateways.command("invites").stdout == "no invite is open\n"
     assert json.loads(gateways.command("devices", "--json").stdout) == []
     assert "make an invite" in gateways.command("devices").stdout
 
@@ -52,7 +56,7 @@ def test_an_invite_is_shown_as_text_and_as_a_code(gateways: GatewayFactory) -> N
         (("invite", "--address", "no good:x"), "is not an address"),
         (("invite", "--address", "gw:1", "--name", "a\nb"), "1 to 64 printable characters"),
         (("status",), "no gateway runs on"),
-        (("streams",), "start one: tickseal gateway run"),
+        (("streams",), "start it: tickseal gateway run"),
         (("rekey", "--all"), "no gateway runs on"),
         (("rekey",), "say one device by its name, or --all"),
         (("revoke", "nobody"), "there is no device 'nobody'; known: none yet"),

@@ -14,7 +14,7 @@ from source_device import Device, until
 from tickseal_gateway.view import View
 
 from tickseal import events as ev
-from tickseal.core.errors import LinkError
+from tickseal.core.errors import LinkError, TicksealError
 from tickseal.events import CloseReason
 from tickseal.invite import InviteToken
 from tickseal.links.tcp import TCPLink
@@ -114,6 +114,18 @@ def test_an_expired_invite_is_refused(gateways: GatewayFactory) -> None:
             token = await invited(view, lifetime_ns=1)
             assert await refusal(Device(token)) == "expired"
             assert named(view) == {}
+
+    run(main())
+
+
+def test_an_invite_that_was_withdrawn_is_worthless(gateways: GatewayFactory) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            made = await view.invite()
+            await view.withdraw(str(made["id"]))
+            assert await refusal(Device(str(made["token"]))) == "unknown"
+            with pytest.raises(TicksealError, match="no open invite"):
+                await view.withdraw(str(made["id"]))
 
     run(main())
 
@@ -227,9 +239,9 @@ def test_two_invites_do_not_promise_one_name(gateways: GatewayFactory) -> None:
     async def main() -> None:
         async with gateways.inside() as view:
             await view.invite(name="porch")
-            with pytest.raises(Exception, match="promised by another invite"):
+            with pytest.raises(TicksealError, match="promised by another invite"):
                 await view.invite(name="porch")
-            with pytest.raises(Exception, match="1 to 64 printable"):
+            with pytest.raises(TicksealError, match="1 to 64 printable"):
                 await view.invite(name="a\nb")
 
     run(main())

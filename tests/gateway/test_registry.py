@@ -77,7 +77,7 @@ def test_an_invite_is_bound_to_one_key(tmp_path: Path) -> None:
     made = invite()
     registry.add_invite(made)
     registry.enrol(made, b"a" * 32, b"p" * 32, "a")
-    with pytest.raises(RegistryError, match="used by another device"):
+    with pytest.raises(RegistryError, match="used or withdrawn meanwhile"):
         registry.enrol(made, b"b" * 32, b"p" * 32, "b")
     assert registry.enrol(made, b"a" * 32, b"q" * 32, "a").psk == b"q" * 32
     assert len(registry.devices()) == 1
