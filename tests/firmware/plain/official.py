@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def cases(group: str) -> "Iterator[list[bytes | int]]":
     """Yield the cases of a group, its hexadecimal fields as bytes."""
-    with open(__file__[:-3] + ".json") as file:
+    with open(__file__.rsplit(".", 1)[0] + ".json") as file:
         found = json.load(file)[group]["cases"]
     for case in found:
         yield [unhexlify(field) if isinstance(field, str) else field for field in case]

@@ -1,0 +1,1 @@
+// No interned strings beyond those that the sources name. *FORMAT-OFF*

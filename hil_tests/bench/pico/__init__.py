@@ -1,0 +1,102 @@
+"""A Raspberry Pi Pico: MicroPython's own firmware for it, run by the RP2040 emulator rp2040py.
+
+The emulator counts the chip's own time exactly, and runs some three times slower than the chip.
+"""
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from hil_tests.bench import micropython_source
+from hil_tests.bench.littlefs_image import littlefs_image
+from hil_tests.bench.microcontroller import await_prompt
+from hil_tests.bench.pico.firmware import PROGRAMS, firmware
+
+#: The Pico's file system: the last 1408 KB of its flash.
+BLOCKS = 352
+BLOCK_BYTES = 4096
+
+CHECKOUT = micropython_source.CACHE.parents[1]
+
+
+def what_is_missing() -> str | None:
+    """Return why there is no virtual Pico here and the way out, or None if there is."""
+    for module, package in {"rp2040py": "rp2040py", "littlefs": "littlefs-python"}.items():
+        if importlib.util.find_spec(module) is None:
+            return f"the virtual Pico needs a Python package: pip install {package}"
+    return micropython_source.what_is_missing(PROGRAMS)
+
+
+class VirtualPico:
+    """One Pico with an empty file system. REPL and data share its USB serial port.
+
+    Raises:
+        LackingError: its firmware cannot be built here.
+    """
+
+    name = "virtual Raspberry Pi Pico"
+
+    def __init__(self) -> None:
+        self._firmware = firmware()
+        self._process: subprocess.Popen[str] | None = None
+        self.repl = self.data = ""
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self, files: Path | None = None) -> None:
+        """Give it power; wait for its prompt, or where it has files until it is on USB."""
+        with tempfile.TemporaryDirectory(prefix="pico-") as folder:
+            empty, flash = Path(folder) / "empty", Path(folder) / "flash.img"
+            empty.mkdir()
+            flash.write_bytes(
+                littlefs_image(files or empty, blocks=BLOCKS, block_bytes=BLOCK_BYTES)
+            )
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hil_tests.bench.pico.emulator", self._firmware, flash],
+                cwd=CHECKOUT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            self.repl = self.data = self._answer()
+        if files is None:
+            await_prompt(self.repl)
+
+    def reset(self) -> None:
+        """Press its reset button and wait until it is back on USB."""
+        self._command("reset")
+        self._answer()
+
+    def set_entropy(self, *, good: bool) -> None:
+        """Let its ring oscillator give random bits, or the same bit for ever."""
+        self._command("entropy good" if good else "entropy stuck")
+
+    def stop(self) -> None:
+        """Take the power away."""
+        if self._process:
+            self._process.communicate()
+            self._process = None
+
+    def _command(self, line: str) -> None:
+        stdin = self._process.stdin if self._process else None
+        if stdin is None:
+            raise RuntimeError(f"the {self.name} has no power: call start() first")
+        stdin.write(line + "\n")
+        stdin.flush()
+
+    def _answer(self) -> str:
+        stdout = self._process.stdout if self._process else None
+        line = stdout.readline().strip() if stdout else ""
+        if not line:
+            raise RuntimeError(f"the {self.name} ended; its emulator's output says why")
+        return line
