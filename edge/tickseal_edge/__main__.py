@@ -4,57 +4,11 @@
 which together would cost more memory than everything else here.
 """
 
-import asyncio
-import getopt
-import logging
-import os
-import signal
 import sys
-from pathlib import Path
 
-from tickseal.core.errors import ConfigError, TicksealError
-from tickseal.host.logs import set_up_logging
-from tickseal.host.state import StateDirectory
-from tickseal_edge.config import load_config
-from tickseal_edge.service import EdgeService
+# asyncio does without TLS where there is none, and none is used here: 1 MB less.
+sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
 
-_EXIT_ERROR, _EXIT_INTERRUPTED = 1, 130
-_OPTIONS = ["config=", "json", "verbose", "software="]
+from tickseal_edge.process import main  # noqa: E402
 
-
-def main(arguments: list[str]) -> int:
-    """Run the service; return the exit code."""
-    try:
-        given = dict(getopt.getopt(arguments, "", _OPTIONS)[0])
-    except getopt.GetoptError as error:
-        sys.stderr.write(f"tickseal: {error}; use the command tickseal edge run\n")
-        return _EXIT_ERROR
-    set_up_logging("debug" if "--verbose" in given else "info", as_json="--json" in given)
-    try:
-        config = load_config(Path(given["--config"]) if "--config" in given else None)
-        with StateDirectory.open(config.state_path) as state:
-            service = EdgeService(config, state, software=given.get("--software", "tickseal"))
-            asyncio.run(_run(service))
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return _EXIT_ERROR
-    except TicksealError as error:
-        if os.environ.get("TICKSEAL_DEBUG"):
-            raise
-        logging.getLogger("tickseal.edge").error("%s", error)  # noqa: TRY400 - no traceback
-        return _EXIT_ERROR
-    except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
-    return 0
-
-
-async def _run(service: EdgeService) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await service.run(stop)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+sys.exit(main(sys.argv[1:]))
