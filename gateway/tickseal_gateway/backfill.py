@@ -12,10 +12,12 @@ from tickseal import events as ev
 from tickseal.core.errors import LocalProtocolError, TicksealError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.negotiation import NegotiationError, NegotiationPolicy
+from tickseal.receiving import SegmentReceiver
 from tickseal_gateway.readings import FrameMark
 from tickseal_gateway.registered import Device, OfflineGeneration, OpeningRefusedError
 from tickseal_gateway.registry import Registry
-from tickseal_gateway.streams import Held, StreamTable
+from tickseal_gateway.streams import Held
+from tickseal_gateway.table import StreamTable
 
 _logger = logging.getLogger(__name__)
 
@@ -39,8 +41,13 @@ class Backfill:
         self._policy = policy
         self._durably = durably
 
-    async def take_offer(self, device: Device, event: ev.OfflineGenerationOffered) -> int:
+    async def take_offer(
+        self, device: Device, event: ev.OfflineGenerationOffered, compact: SegmentReceiver
+    ) -> int:
         """Hold an offline generation; return up to which frame it is stored already.
+
+        Args:
+            compact: the receiver of its link, for one with a compact header.
 
         Raises:
             OpeningRefusedError: it is not taken, and never will be.
@@ -68,6 +75,7 @@ class Backfill:
                 event.generation,
                 monotonic_ns=boottime_ns(),
                 offline_from=state.stored_until,
+                compact=compact,
             )
         except NegotiationError as error:
             raise OpeningRefusedError("policy", error.detail) from None

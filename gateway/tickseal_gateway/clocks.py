@@ -5,7 +5,7 @@ from tickseal.clock import ClockAction, ClockInterval
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.config import ClockConfig
 from tickseal_gateway.registered import Device
-from tickseal_gateway.streams import StreamTable
+from tickseal_gateway.table import StreamTable
 
 #: Alarms by which this machine's check, and the device's, say that the clocks disagree.
 _OURS, _THEIRS, _OWN = "clock", "clock_of_device", "own_clock"

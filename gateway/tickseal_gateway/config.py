@@ -132,7 +132,7 @@ class PolicyConfig:
         """Return the policy as the negotiation takes it."""
         return NegotiationPolicy(
             suites=self.suites,
-            profiles=(Profile.STANDARD,),
+            profiles=(Profile.STANDARD, Profile.COMPACT),
             renewals=self.renewals,
             depth=Span(_DEPTH_MIN if self.forward_secrecy else 0, constants.DEPTH_MAX),
             frame_bytes=Span(1, self.frame_bytes),

@@ -13,7 +13,9 @@ from tickseal.core.errors import LinkError, StoreError, TicksealError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.links.base import StreamLink, plain_address
 from tickseal.links.sockets import site
-from tickseal.negotiation import NegotiationError, clamp, pick_generation
+from tickseal.negotiation import NegotiationError, clamp
+from tickseal.opening import Buffer
+from tickseal.receiving import SegmentReceiver
 from tickseal_gateway.registered import Device, DeviceState, Invite, OpeningRefusedError
 from tickseal_gateway.streams import Held
 
@@ -34,6 +36,8 @@ class Connection:
         started_ns, heard_ns: when the session started, and when its peer was last heard; monotonic.
         hybrid: whether the handshake was the one with ML-KEM-768.
     """
+
+    _compact: SegmentReceiver
 
     def __init__(self, controller: "Controller", link: StreamLink) -> None:
         self._controller = controller
@@ -56,7 +60,7 @@ class Connection:
         self._invite: Invite | None = None
         self._name = ""
         self._admitted: str | None = None
-        self._lane: dict[tuple[int, int], Held] = {}
+        self._backfilled: dict[tuple[int, int], Held] = {}
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
@@ -65,6 +69,7 @@ class Connection:
             self._link.abort()
             return
         self._admitted = place
+        self._compact = self._controller.table.open_compact_lane()
         try:
             await self._converse()
         except LinkError as error:
@@ -74,6 +79,7 @@ class Connection:
         finally:
             self._leave_admission()
             self.session.close()
+            self._controller.table.close_compact_lane(self._compact)
             self._controller.leave(self)
 
     async def _converse(self) -> None:
@@ -208,7 +214,7 @@ class Connection:
                 request.wish,
                 controller.negotiation,
                 now=controller.clock.now(),
-                generation=pick_generation(os.urandom, controller.recent(stream.handle)),
+                generation=controller.pick_generation(stream, request.wish),
             )
         except NegotiationError as refusal:
             reason, detail = refusal.reason, refusal.detail
@@ -222,8 +228,13 @@ class Connection:
             generation = session.grant_stream(
                 stream_id, parameters, handle=stream.handle, salt=os.urandom(SALT_BYTES)
             )
-            controller.note_generation(stream.handle, parameters.generation)
-            controller.table.install(stream, device, generation, monotonic_ns=boottime_ns())
+            controller.table.install(
+                stream,
+                device,
+                generation,
+                monotonic_ns=boottime_ns(),
+                compact=self._compact,
+            )
             if session.clock_disagrees:
                 controller.clocks.withhold(device)
             _logger.log(
@@ -245,10 +256,11 @@ class Connection:
 
     async def _take(self, event: ev.SegmentsReceived) -> None:
         ingest = self._controller.ingest
-        if not self._lane:
-            ingest.take(list(event.segments))
+        segments: list[Buffer] = list(event.segments)
+        if not self._backfilled:
+            ingest.take(segments, compact=self._compact)
             return
-        batch = await ingest.backfill(list(event.segments), self._lane.values())
+        batch = await ingest.backfill(segments, self._backfilled.values(), compact=self._compact)
         if not ingest.stores:
             await self._controller.stored(batch.marks)
 
@@ -257,7 +269,7 @@ class Connection:
         if device is None:
             return
         try:
-            stored_until = await self._controller.backfill.take_offer(device, event)
+            stored_until = await self._controller.backfill.take_offer(device, event, self._compact)
         except OpeningRefusedError as refusal:
             if not session.is_closed:
                 session.answer_offer(event.handle, number, accepted=False, reason=refusal.reason)
@@ -284,13 +296,13 @@ class Connection:
             _logger.warning("%s: %s", self._named, refusal)
             return
         if held is not None:
-            self._lane[key] = held
+            self._backfilled[key] = held
         if stored_until > event.frames[0]:
             self.session.send_stored_until(*key, stored_until)
 
     async def _finish_backfill(self, event: ev.BackfillFinished) -> None:
         if self.device is not None:
-            self._lane.pop((event.handle, event.generation), None)
+            self._backfilled.pop((event.handle, event.generation), None)
             await self._controller.backfill.finish(self.device, event)
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
 from tickseal.links.base import StreamLink
 from tickseal.metadata import StreamMetadata
+from tickseal.negotiation import Wish, pick_generation
 from tickseal_gateway import invites
 from tickseal_gateway.admission import Admission
 from tickseal_gateway.alarms import Alarms
@@ -33,7 +35,7 @@ from tickseal_gateway.registered import (
     Stream,
 )
 from tickseal_gateway.registry import Registry
-from tickseal_gateway.streams import StreamTable
+from tickseal_gateway.table import StreamTable
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,7 +46,7 @@ _DISPLACED_QUIET_NS = 600 * _SECOND
 #: A session that was heard so lately was alive when it was displaced: pings come every 2 s.
 _ALIVE_NS = 3 * _SECOND
 #: Numbers of a stream's latest generations, whose low bits are not used again at once.
-_RECENT = 8
+_RECENT = 4
 
 
 class Controller:
@@ -217,14 +219,18 @@ class Controller:
         except RegistryError as error:
             raise OpeningRefusedError("taken", str(error)) from None
 
-    def recent(self, handle: int) -> list[int]:
-        """Return numbers of generations whose low bits a new one must not have."""
-        stream = self.table.get(handle)
-        return [*(stream.held if stream else ()), *self._recent.get(handle, ())]
+    def pick_generation(self, stream: Stream, wish: Wish) -> int:
+        """Return a number for a stream's next generation, unlike those held and recent ones.
 
-    def note_generation(self, handle: int, number: int) -> None:
-        """Remember a number that recent() shall return."""
-        self._recent.setdefault(handle, deque(maxlen=_RECENT)).append(number)
+        Raises:
+            LocalProtocolError: as many are held as the header can tell apart.
+        """
+        live = self.table.get(stream.handle)
+        recent = self._recent.setdefault(stream.handle, deque(maxlen=_RECENT))
+        profile = self.negotiation.profiles[0] if wish.profile is None else wish.profile
+        number = pick_generation(os.urandom, [*(live.held if live else ()), *recent], profile)
+        recent.append(number)
+        return number
 
     def retire(self, device: Device, handle: int, number: int) -> None:
         """Take in what is still under way of a generation that its device closed, then erase it."""

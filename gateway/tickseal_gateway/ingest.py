@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from tickseal.clock import Clock
 from tickseal.links.base import SegmentLink
 from tickseal.opening import Buffer
+from tickseal.receiving import SegmentReceiver
 from tickseal_gateway.outputs.base import OutputRunner
 from tickseal_gateway.readings import Batch
-from tickseal_gateway.streams import Held, StreamTable
+from tickseal_gateway.streams import Held
+from tickseal_gateway.table import StreamTable
 
 
 class Ingest:
@@ -45,14 +47,24 @@ class Ingest:
             # A flood fills the link faster than it is emptied: the other tasks get their turn.
             await asyncio.sleep(0)
 
-    def take(self, segments: list[Buffer]) -> None:
-        """Take in live segments. Nothing is waited for: what an output cannot take, it misses."""
-        batch = self._table.take(segments, self._clock.now())
+    def take(self, segments: list[Buffer], *, compact: SegmentReceiver | None = None) -> None:
+        """Take in live segments. Nothing is waited for: what an output cannot take, it misses.
+
+        Args:
+            compact: takes those with a compact header, on a link that has such.
+        """
+        batch = self._table.take(segments, self._clock.now(), compact=compact)
         if len(batch):
             for output in self.outputs:
                 output.offer(batch)
 
-    async def backfill(self, segments: list[Buffer], lane: Iterable[Held]) -> Batch:
+    async def backfill(
+        self,
+        segments: list[Buffer],
+        backfilled: Iterable[Held],
+        *,
+        compact: SegmentReceiver | None = None,
+    ) -> Batch:
         """Take in segments of a connection over which generations are backfilled.
 
         The store is waited for: so the connection, not the memory, holds what comes too fast.
@@ -60,7 +72,9 @@ class Ingest:
         Returns:
             What was taken in; its marks may be acknowledged once the store has written it.
         """
-        batch = self._table.take(segments, self._clock.now(), lane=lane)
+        batch = self._table.take(
+            segments, self._clock.now(), backfilled=backfilled, compact=compact
+        )
         if len(batch):
             for output in self.outputs:
                 if output is self._store and batch.marks:

@@ -266,7 +266,10 @@ class Registry:
             if known is not None:
                 self._check_takeover(known)
             stream = Stream(
-                handle=self._free_handle(), id=metadata.id, device_id=device.id, metadata=metadata
+                handle=self._free_handle(device),
+                id=metadata.id,
+                device_id=device.id,
+                metadata=metadata,
             )
             with self._transaction() as connection:
                 if known is not None:
@@ -345,10 +348,13 @@ class Registry:
                 f"the stream {known.id!r} belongs to the device {owner.name!r}; {_LATER} id"
             )
 
-    def _free_handle(self) -> int:
+    def _free_handle(self, device: Device) -> int:
+        # A compact header carries the low byte: unlike those of the device's other streams.
+        low = {handle & 0xFF for handle in self._by_device.get(device.id, ())}
         while True:
             handle = int.from_bytes(os.urandom(4), "big")
-            if handle and handle not in self._streams:
+            is_clash = handle & 0xFF in low and len(low) <= 0xFF
+            if handle and handle not in self._streams and not is_clash:
                 return handle
 
     def _load(self, connection: sa.Connection) -> None:

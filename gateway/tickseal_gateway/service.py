@@ -27,7 +27,7 @@ from tickseal_gateway.readings import Batch
 from tickseal_gateway.registry import Registry
 from tickseal_gateway.status import Json, Parts
 from tickseal_gateway.store.sqlite import SQLiteStore
-from tickseal_gateway.streams import StreamTable
+from tickseal_gateway.table import StreamTable
 from tickseal_gateway.upkeep import Upkeep
 from tickseal_gateway.view import View
 from tickseal_gateway.watch import Watch
@@ -200,13 +200,12 @@ class Gateway:
         def ready(url: str) -> None:
             if not is_up.done():
                 is_up.set_result(url)
+            view.set_page(url)  # again where it moves
 
         task = asyncio.create_task(serve(view, self._config, self._state, ready))
         tasks.append(task)
         await asyncio.wait({task, is_up}, return_when=asyncio.FIRST_COMPLETED)
-        if is_up.done():
-            view.set_page(is_up.result())
-        else:
+        if not is_up.done():
             self._alarms.set("page", "", f"there is no page: {task.exception()}")
 
 

@@ -20,7 +20,8 @@ from tickseal_gateway.controller import Controller
 from tickseal_gateway.outputs.base import OutputRunner
 from tickseal_gateway.readings import Picture, Reading
 from tickseal_gateway.registered import Device
-from tickseal_gateway.streams import LiveStream, StreamTable
+from tickseal_gateway.streams import LiveStream
+from tickseal_gateway.table import StreamTable
 
 #: What JSON can hold.
 Json: TypeAlias = dict[str, object]
@@ -267,7 +268,7 @@ def _links(parts: Parts) -> Json:
 
 
 def _totals(parts: Parts) -> Json:
-    refusals: Counter[str] = Counter(parts.table.receiver.refusals)
+    refusals: Counter[str] = Counter(parts.table.refusals)
     for stream in parts.table:
         refusals.update(stream.refusals)
     return {

@@ -1,17 +1,13 @@
-"""Streams at the sink: what generations are held, what came of them, and the latest of each."""
+"""Streams at the sink: their generations, what came of them, and the latest of each."""
 
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from tickseal.clock import ClockInterval
-from tickseal.core import constants
-from tickseal.core.errors import LocalProtocolError
 from tickseal.generation import Generation
-from tickseal.opening import Buffer
 from tickseal.receiving import ReceivedGeneration, SegmentReceiver
-from tickseal_gateway.readings import Batch, FrameMark, Picture, Reading, content_of, read_frame
+from tickseal_gateway.readings import Picture, Reading, content_of
 from tickseal_gateway.registered import Device, Stream
 
 #: Generations of one stream that are held at once: live ones, and ones that are backfilled.
@@ -31,6 +27,7 @@ class Held:
 
     Attributes:
         received: its opener and counters.
+        receiver: what holds it.
         is_backfilled: it has no live window: frames are acknowledged once they are stored.
         is_offline: it was begun while the gateway was away.
         stored_until: backfilled frames below are on disk.
@@ -41,18 +38,20 @@ class Held:
 
     __slots__ = (
         "is_backfilled", "is_offline", "last_frame_ns", "opened_monotonic_ns", "opened_ns",
-        "received", "reported", "stored_until", "summary_seen",
+        "received", "receiver", "reported", "stored_until", "summary_seen",
     )  # fmt: skip
 
     def __init__(
         self,
         received: ReceivedGeneration,
+        receiver: SegmentReceiver,
         *,
         is_offline: bool,
         stored_until: int,
         monotonic_ns: int,
     ) -> None:
         self.received = received
+        self.receiver = receiver
         self.is_backfilled = is_offline
         self.is_offline = is_offline
         self.stored_until = stored_until
@@ -179,169 +178,3 @@ class LiveStream:
             self._past_missing += held.received.missing_frames
             self._past_keys += held.received.opener.keys_derived
         return held
-
-
-class StreamTable:
-    """All streams at the sink, and the receiver that opens their segments.
-
-    Attributes:
-        receiver: takes the segments of all links.
-        segments: segments that came so far.
-        gone: generations that were dropped and are not yet written down; for the store.
-    """
-
-    def __init__(self) -> None:
-        self.receiver = SegmentReceiver()
-        self.segments = 0
-        self.gone: deque[tuple[LiveStream, Held]] = deque(maxlen=1000)
-        self._streams: dict[int, LiveStream] = {}
-
-    def __iter__(self) -> Iterator[LiveStream]:
-        """Iterate over the streams."""
-        return iter(list(self._streams.values()))
-
-    def get(self, handle: int) -> LiveStream | None:
-        """Return the stream of a handle."""
-        return self._streams.get(handle)
-
-    def find(self, handle: int, number: int) -> Held | None:
-        """Return one generation that is held."""
-        stream = self._streams.get(handle)
-        return stream.held.get(number) if stream else None
-
-    def of_device(self, device_id: int) -> list[LiveStream]:
-        """Return the streams of a device."""
-        return [stream for stream in self if stream.device_id == device_id]
-
-    def install(
-        self,
-        stream: Stream,
-        device: Device,
-        generation: Generation,
-        *,
-        monotonic_ns: int,
-        offline_from: int | None = None,
-    ) -> Held:
-        """Hold a generation from now on.
-
-        Args:
-            offline_from: the first frame that may be opened of an offline generation; None for
-                a live one.
-        Raises:
-            LocalProtocolError: its low bits are in use, or too many offline ones are held.
-        """
-        live = self._streams.get(stream.handle)
-        if live is None:
-            live = self._streams[stream.handle] = LiveStream(stream, device)
-        live.metadata, live.content = stream.metadata, content_of(stream.metadata)
-        is_offline = offline_from is not None
-        same = [number for number, held in live.held.items() if held.is_backfilled is is_offline]
-        if is_offline and len(same) >= BACKFILLED_MOST:
-            raise LocalProtocolError(f"{BACKFILLED_MOST} generations wait to be backfilled")
-        received = self.receiver.install(
-            generation, is_live=not is_offline, highest_frame=(offline_from or 0) - 1
-        )
-        held = Held(
-            received,
-            is_offline=is_offline,
-            stored_until=offline_from or 0,
-            monotonic_ns=monotonic_ns,
-        )
-        live.held[generation.number] = held
-        if not is_offline and len(same) >= LIVE_MOST:
-            self.erase(stream.handle, same[0])
-        return held
-
-    def make_way(self, handle: int, number: int) -> None:
-        """Erase what is in the way of a generation: itself, or a live one of the same low bits."""
-        stream = self._streams.get(handle)
-        for other, held in list(stream.held.items()) if stream else ():
-            mask = (1 << constants.GENERATION_BITS[held.generation.parameters.profile]) - 1
-            is_clash = other & mask == number & mask and not held.is_backfilled
-            if other == number or is_clash:
-                self.erase(handle, other)
-
-    def erase(self, handle: int, number: int) -> None:
-        """Erase one generation and its secrets; one that is not held is fine."""
-        self.receiver.erase(handle, number)
-        stream = self._streams.get(handle)
-        if stream is not None:
-            held = stream.drop(number)
-            if held is not None:
-                self.gone.append((stream, held))
-
-    def erase_all(self, stream: LiveStream) -> None:
-        """Erase all generations of a stream."""
-        for number in list(stream.held):
-            self.erase(stream.handle, number)
-
-    def revoke(self, handle: int) -> None:
-        """Erase a stream's secrets; its segments are refused as revoked from now on."""
-        stream = self._streams.get(handle)
-        if stream is not None:
-            self.erase_all(stream)
-        self.receiver.revoke(handle)
-
-    def expire(self, now: ClockInterval) -> None:
-        """Erase generations whose overlap with the next has passed. Call about once a second."""
-        for received in self.receiver.expire(now):
-            generation = received.opener.generation
-            self.erase(generation.handle, generation.number)
-
-    def announce(self, handle: int, number: int, ticks: tuple[int, int]) -> None:
-        """Take only the ticks of an announced range in this generation, from now on.
-
-        Raises:
-            LocalProtocolError: it is not held, or there is no such range.
-        """
-        held = self.find(handle, number)
-        if held is None:
-            raise LocalProtocolError("the generation is not held")
-        held.received.opener.announce(*ticks)
-        held.is_backfilled = True
-
-    def take(
-        self, segments: list[Buffer], now: ClockInterval, *, lane: Iterable[Held] = ()
-    ) -> Batch:
-        """Open a batch of segments, and return what their frames hold. Nothing is raised.
-
-        Args:
-            now: the clock reading for the batch.
-            lane: generations that this batch may backfill: their frames are marked in it.
-        """
-        received_ns = time.time_ns()
-        batch = Batch(received_ns=received_ns)
-        marks: list[FrameMark] = []
-        self.segments += len(segments)
-        for frame in self.receiver.receive(segments, now):
-            generation = frame.source
-            stream = self._streams[generation.handle]
-            held = stream.held[generation.parameters.generation]
-            stream.frames += 1
-            stream.payload_bytes += len(frame.payload)
-            stream.last_frame_ns = held.last_frame_ns = received_ns
-            if stream.is_withheld and not held.is_backfilled:
-                stream.withheld += 1
-                continue
-            readings, pictures = len(batch.readings), len(batch.pictures)
-            if not read_frame(frame, stream.device, stream.content, batch):
-                stream.unreadable += 1
-            if len(batch.readings) > readings:
-                stream.note(batch.readings[readings:])
-            if len(batch.pictures) > pictures:
-                stream.picture = batch.pictures[-1]
-            if held.is_backfilled:
-                marks.append(FrameMark(generation.handle, generation.number, frame.number))
-        for held in lane:
-            marks += _summary_mark(held)
-        batch.marks = marks
-        return batch
-
-
-def _summary_mark(held: Held) -> Iterator[FrameMark]:
-    """Yield a mark for a summary that came: a frame too, but the receiver keeps it to itself."""
-    summary = held.received.summary
-    if summary is not None and summary.until_frame != held.summary_seen:
-        held.summary_seen = summary.until_frame
-        generation = held.generation
-        yield FrameMark(generation.handle, generation.number, summary.until_frame)

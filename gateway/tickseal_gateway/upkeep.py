@@ -95,7 +95,7 @@ class Upkeep:
     def _resync(self, stream: LiveStream, connection: Connection, monotonic_ns: int) -> None:
         refused = (
             sum(h.received.opener.refusals[errors.WRONG_KEY_HASH] for h in stream.held.values()),
-            self._controller.table.receiver.unheld(stream.handle),
+            self._controller.table.unheld(stream.handle),
             sum(h.received.opener.refusals[errors.EXHAUSTED] for h in stream.held.values()),
         )
         before = self._before.get(stream.handle)

@@ -8,7 +8,7 @@ from tickseal.core import errors
 from tickseal.links.udp import UDPLink
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.outputs.base import OutputRunner
-from tickseal_gateway.streams import StreamTable
+from tickseal_gateway.table import StreamTable
 
 _logger = logging.getLogger(__name__)
 #: Seconds without a refusal, or a dropped datagram, after which it is over.
@@ -35,7 +35,7 @@ class Watch:
 
     def tick(self) -> None:
         """Look; call once a second."""
-        self._note_refusals("", self._table.receiver.refusals)
+        self._note_refusals("", self._table.refusals)
         for stream in self._table:
             self._note_refusals(stream.id, stream.refusals)
         for output in self._outputs:

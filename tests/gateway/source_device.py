@@ -38,6 +38,7 @@ class Device:
             self.invite, private_key=private_key or os.urandom(32)
         )
         self.clock: Clock = KernelClock()
+        self.policy = AcceptancePolicy()
         self.name = ""
         self.events: list[ev.Event] = []
         self.sealers: dict[str, FrameSealer] = {}
@@ -54,7 +55,7 @@ class Device:
             credentials=self.credentials,
             name="test",
             software="tests/1",
-            policy=AcceptancePolicy(),
+            policy=self.policy,
             random_bytes=os.urandom,
             monotonic_ns=boottime_ns(),
         )

@@ -12,6 +12,8 @@ from tickseal import events as ev
 from tickseal.core.errors import TicksealError
 from tickseal.events import CloseReason
 from tickseal.generation import Generation
+from tickseal.negotiation import AcceptancePolicy
+from tickseal.parameters import Profile, Suite
 
 
 async def enrolled(view: View, name: str = "garden") -> Device:
@@ -253,6 +255,45 @@ def test_what_the_policy_does_not_allow_is_moved_or_refused(gateways: GatewayFac
                 assert generation.parameters.suite.name == "CHACHA20_POLY1305"
                 device.ask("other", device.wish(suites=(1,)))
                 assert (await device.wait_for(ev.StreamRefused)).reason == "suite"
+
+    run(main())
+
+
+def test_a_microcontroller_streams_with_compact_headers_over_its_connection(
+    gateways: GatewayFactory,
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, other = await enrolled(view, "one"), await enrolled(view, "two")
+            device.policy = other.policy = AcceptancePolicy(
+                suites=tuple(Suite), profiles=tuple(Profile), hash_min=8
+            )
+            compact = device.wish(profile=Profile.COMPACT, suites=(3,), hash_length=8)
+            async with device.connected(), other.connected():
+                streams = [(device, name) for name in "abc"] + [(other, name) for name in "def"]
+                generations = [await d.open(name, wish=compact) for d, name in streams]
+                for generation in generations:
+                    assert generation.parameters.profile is Profile.COMPACT
+                    assert generation.parameters.overhead_bytes == 24
+                for at in range(3):
+                    assert len({g.handle & 0xFF for g in generations[:3]}) == 3
+                    for source, name in streams:
+                        source.session.send_segments(source.seal(reading(at), name))
+                        source.flush()
+                await until(lambda: frames(view) == 18)
+                # Over UDP such a handle means nothing.
+                await device.udp.send(device.seal(reading(9), "a"))
+                await until(
+                    lambda: (
+                        view.snapshot()["totals"]["refusals"] == {"truncated": 1}
+                        or view.snapshot()["totals"]["refusals"] == {"version": 1}
+                    )
+                )
+                second = await device.open("a", wish=compact)
+                device.session.send_segments(device.seal(reading(1), "a"))
+                device.flush()
+                await until(lambda: frames(view) == 19)
+                assert second.number & 15 != generations[0].number & 15
 
     run(main())
 
