@@ -25,10 +25,14 @@ _KEYS_KEPT = 16
 _FIRST = constants.FLAG_FIRST
 _LAST = constants.FLAG_LAST
 _WHOLE = _FIRST | _LAST
+_FLAGS_ALL = constants.FLAGS_ALL
 _EVERY_FRAME = constants.EVERY_FRAME_OF_INTERVAL
 _EVERY_FRAME_8 = _EVERY_FRAME.to_bytes(8, "big")
-_unpack_standard = struct.Struct(">xBBIBHIH").unpack_from
-_unpack_compact = struct.Struct(">xBBHHB").unpack_from
+# Generation, handle and tick lie side by side: they come as one number, and so do the compact
+# profile's flags before them.
+_unpack_standard = struct.Struct(">xBQIH").unpack_from
+_unpack_compact = struct.Struct(">xIHB").unpack_from
+_pack_nonce = struct.Struct(">QI").pack
 # Half the time of OpenedSegment(...).
 _new_tuple = tuple.__new__
 
@@ -93,11 +97,11 @@ class FrameOpener:
 
     __slots__ = (
         "_aead", "_beyond", "_compact", "_context", "_every_frame", "_first_byte",
-        "_forgeries_left", "_frame_bytes", "_generation", "_generation_low", "_handle_low",
-        "_hash_bytes", "_hash_end", "_head_bytes", "_key_bytes", "_keys", "_known", "_last_index",
-        "_live", "_lower", "_now", "_number_back", "_number_mask", "_replay", "_segment_bytes",
-        "_shortest", "_span", "_tick_base", "_tick_mask", "_upper", "_window", "highest_tick",
-        "opened", "refusals",
+        "_forgeries_left", "_frame_bytes", "_generation", "_handle_mask", "_hash_bytes",
+        "_hash_end", "_head_bytes", "_identity", "_key_bytes", "_keys", "_known", "_last_index",
+        "_live", "_lower", "_now", "_number_back", "_number_base", "_number_mask", "_recent",
+        "_replay", "_segment_bytes", "_shortest", "_span", "_tick_base", "_tick_bits", "_tick_mask",
+        "_upper", "_window", "highest_tick", "opened", "refusals",
     )  # fmt: skip
 
     def __init__(
@@ -116,8 +120,12 @@ class FrameOpener:
 
         self._compact = profile is Profile.COMPACT
         self._first_byte = constants.VERSION << 4 | (constants.KIND_COMPACT if self._compact else 0)
-        self._handle_low = generation.handle & ((1 << constants.HANDLE_BITS[profile]) - 1)
-        self._generation_low = generation.number & ((1 << constants.GENERATION_BITS[profile]) - 1)
+        handle_bits = constants.HANDLE_BITS[profile]
+        self._handle_mask = (1 << handle_bits) - 1
+        # What stands before the tick in the header: the low bits of generation and handle.
+        self._identity = (
+            generation.number & ((1 << constants.GENERATION_BITS[profile]) - 1)
+        ) << handle_bits | generation.handle & self._handle_mask
         self._head_bytes = constants.HEADER_BYTES[profile]
         self._hash_bytes = parameters.hash_length
         self._hash_end = self._head_bytes + self._hash_bytes
@@ -132,16 +140,21 @@ class FrameOpener:
         # The ticks that are accepted, and the span of them whose keys are held.
         self._window = (0, -1)
         self._lower, self._upper = self._window
-        self._tick_mask = (1 << constants.TICK_BITS[profile]) - 1
+        self._tick_bits = constants.TICK_BITS[profile]
+        self._tick_mask = (1 << self._tick_bits) - 1
         self._tick_base = 0
         # Why a tick above the window is refused: backfill has no future.
         self._beyond = errors.EARLY
 
         self._number_mask = (1 << constants.FRAME_BITS[profile]) - 1
         self._number_back = self._number_mask // 2
+        self._number_base = max(0, highest_frame - self._number_back)
         self._replay = ReplayWindow(highest_frame)
         # Hash and cipher of frames of which a segment has authenticated and more may come.
         self._known: dict[tuple[int, int], tuple[bytes, Aead]] = {}
+        # What was found for the segment opened last, for as long as nothing else has moved: tick
+        # and frame number as in the header, then whole, and what is known of its frame.
+        self._recent: tuple[int, int, int, int, tuple[bytes, Aead]] | None = None
         self._forgeries_left = constants.SUITE_FORGERY_LIMIT[parameters.suite]
         self.highest_tick = -1
         self.refusals: Counter[str] = Counter()
@@ -210,53 +223,57 @@ class FrameOpener:
         if kind > 1:
             return self._refuse(errors.WRONG_VERSION)
         if self._compact:
-            flags, handle, tick_low, number_low, index = _unpack_compact(segment)
-            generation, flags = flags & 15, flags >> 4
+            place, number_low, index = _unpack_compact(segment)
+            flags = place >> 28
+            place &= 0xFFFFFFF
         else:
-            flags, generation, handle, high, low, number_low, index = _unpack_standard(segment)
-            tick_low = high << 16 | low
-        if handle != self._handle_low:
-            return self._refuse(errors.UNKNOWN_HANDLE)
-        if generation != self._generation_low:
-            return self._refuse(errors.UNKNOWN_GENERATION)
+            flags, place, number_low, index = _unpack_standard(segment)
+        identity = place >> self._tick_bits
+        if identity != self._identity:
+            is_stranger = (identity ^ self._identity) & self._handle_mask
+            return self._refuse(errors.UNKNOWN_HANDLE if is_stranger else errors.UNKNOWN_GENERATION)
         payload_bytes = size - self._shortest
         if payload_bytes < 0:
             return self._refuse(errors.TRUNCATED)
         if payload_bytes > self._segment_bytes:
             return self._refuse(errors.OVERSIZE)
-        if (
-            flags > constants.FLAGS_ALL
-            or (flags & _FIRST) != (index == 0)
-            or index * self._segment_bytes + payload_bytes > self._frame_bytes
-        ):
+        if flags > _FLAGS_ALL or (flags & _FIRST) != (index == 0):
             return self._refuse(errors.MALFORMED)
         if flags & _LAST:
             if index and not payload_bytes:
                 return self._refuse(errors.MALFORMED)
+            if index * self._segment_bytes + payload_bytes > self._frame_bytes:
+                return self._refuse(errors.MALFORMED)
         elif payload_bytes != self._segment_bytes or index >= self._last_index:
             return self._refuse(errors.MALFORMED)
 
-        if now is not self._now:
-            self._set_window(now)
-        base = self._tick_base
-        tick = base + ((tick_low - base) & self._tick_mask)
-        if not self._lower <= tick <= self._upper:
-            return self._refuse(self._why_not(tick))
+        known: tuple[bytes, Aead] | None
+        recent = self._recent
+        if recent and recent[0] == place and recent[1] == number_low and now is self._now:
+            _, _, tick, number, known = recent
+        else:
+            recent = None
+            if now is not self._now:
+                self._set_window(now)
+            base = self._tick_base
+            tick = base + ((place - base) & self._tick_mask)
+            if not self._lower <= tick <= self._upper:
+                return self._refuse(self._why_not(tick))
+            base = self._number_base
+            number = base + ((number_low - base) & self._number_mask)
+            known = self._known.get((tick, number if self._every_frame else _EVERY_FRAME))
         replay = self._replay
-        base = max(0, replay.highest - self._number_back)
-        number = base + ((number_low - base) & self._number_mask)
-        if number <= replay.highest:
+        is_ahead = number > replay.highest
+        if not is_ahead:
             seen = replay.check(number, index)
             if seen:
                 return self._refuse(seen)
 
-        number_8 = number.to_bytes(8, "big")
-        slot = (tick, number if self._every_frame else _EVERY_FRAME)
-        known = self._known.get(slot)
+        nonce = _pack_nonce(number, index)
         if known:
             hashed, cipher = known
         else:
-            key = self._keys.derive(tick, number_8 if self._every_frame else _EVERY_FRAME_8)
+            key = self._keys.derive(tick, nonce[:8] if self._every_frame else _EVERY_FRAME_8)
             hashed = sha256(key).digest()[: self._hash_bytes]
             cipher = self._aead(key[: self._key_bytes])
         head_bytes, hash_end = self._head_bytes, self._hash_end
@@ -264,9 +281,7 @@ class FrameOpener:
             return self._refuse(errors.WRONG_KEY_HASH)
         try:
             payload = cipher.decrypt(
-                number_8 + index.to_bytes(4, "big"),
-                segment[hash_end:],
-                segment[:head_bytes] + self._context,
+                nonce, segment[hash_end:], segment[:head_bytes] + self._context
             )
         except InvalidTag:
             self._forgeries_left -= 1
@@ -276,10 +291,18 @@ class FrameOpener:
         # All checks have passed: from here on, and only here, state moves.
         replay.commit(number, index)
         self.opened += 1
-        if not known and (flags & _WHOLE != _WHOLE or not self._every_frame):
-            if len(self._known) >= _KEYS_KEPT:
-                del self._known[next(iter(self._known))]
-            self._known[slot] = (hashed, cipher)
+        if recent:
+            return _new_tuple(OpenedSegment, (payload, number, index, tick, flags, kind))
+        if is_ahead:
+            self._number_base = max(0, number - self._number_back)
+        self._recent = None
+        if flags & _WHOLE != _WHOLE or not self._every_frame:
+            if not known:
+                known = (hashed, cipher)
+                if len(self._known) >= _KEYS_KEPT:
+                    del self._known[next(iter(self._known))]
+                self._known[tick, number if self._every_frame else _EVERY_FRAME] = known
+            self._recent = (place, number_low, tick, number, known)
         if tick > self.highest_tick:
             self._move_to(tick)
         return _new_tuple(OpenedSegment, (payload, number, index, tick, flags, kind))
@@ -320,13 +343,14 @@ class FrameOpener:
             interval_ns=parameters.interval_ns,
             past_ns=parameters.past_ns,
             skew_ns=parameters.skew_ns,
-            bits=self._tick_mask.bit_length(),
+            bits=self._tick_bits,
         )
         # Before t0 every candidate lies above the window.
         self._tick_base = (lower + upper) // 2 - (self._tick_mask + 1) // 2 if upper >= 0 else 0
         self._narrow()
 
     def _narrow(self) -> None:
+        self._recent = None
         self._lower = max(self._window[0], self._keys.first_tick)
         self._upper = min(self._window[1], self._keys.end_tick - 1) if self._forgeries_left else -1
 

@@ -18,17 +18,17 @@ class ReplayWindow:
         highest: highest frame number committed.
     """
 
-    __slots__ = ("_first", "_numbers", "_segments", "highest")
+    __slots__ = ("_numbers", "_oldest", "_segments", "highest")
 
     def __init__(self, highest: int = -1) -> None:
-        self._first = highest + 1
+        self._oldest = highest + 1
         self._numbers = [-1] * _FRAMES
         self._segments = [0] * _FRAMES
         self.highest = highest
 
     def check(self, frame_number: int, segment_index: int) -> str | None:
         """Return None if this segment is new, else REPLAYED or STALE. Changes nothing."""
-        if frame_number <= self.highest - _FRAMES or frame_number < self._first:
+        if frame_number < self._oldest:
             return errors.STALE
         place = frame_number % _FRAMES
         if self._numbers[place] == frame_number and self._segments[place] >> segment_index & 1:
@@ -40,7 +40,8 @@ class ReplayWindow:
         place = frame_number % _FRAMES
         if self._numbers[place] == frame_number:
             self._segments[place] |= 1 << segment_index
-        else:
-            self._numbers[place] = frame_number
-            self._segments[place] = 1 << segment_index
+            return
+        self._numbers[place] = frame_number
+        self._segments[place] = 1 << segment_index
         self.highest = max(self.highest, frame_number)
+        self._oldest = max(self._oldest, frame_number - _FRAMES + 1)

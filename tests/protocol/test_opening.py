@@ -280,6 +280,53 @@ def test_the_further_segments_of_a_frame_derive_no_key_again() -> None:
     assert len(opener._known) == 16
 
 
+@pytest.mark.parametrize("renewal", [0, 1])
+def test_what_was_found_for_the_last_segment_holds_while_nothing_moves_and_no_longer(
+    renewal: int,
+) -> None:
+    def fresh() -> tuple[FrameSealer, FrameOpener, list[bytes]]:
+        sealer, opener = pair(suite=3, renewal=renewal)
+        segments = sealer.seal(bytes(60), 100)
+        for segment in segments[:2]:
+            assert reason(opener.open(segment, now)) == "opened"
+        assert opener._recent is not None
+        return sealer, opener, segments
+
+    now = reading(parameters(), 100)
+    _, opener, segments = fresh()
+    assert reason(opener.open(segments[1], now)) == errors.REPLAYED
+    assert reason(opener.open(flipped(segments[2], -1), now)) == errors.FORGED
+    assert reason(opener.open(segments[2], now)) == "opened"
+    # The clock went on.
+    assert reason(opener.open(segments[3], reading(parameters(), 121))) == errors.LATE
+    # The tick was erased.
+    sealer, opener, segments = fresh()
+    (later,) = sealer.seal(b"", 126)
+    assert reason(opener.open(later, reading(parameters(), 126))) == "opened"
+    assert opener._recent is None
+    assert reason(opener.open(segments[2], now)) == errors.LATE
+    # Something else was announced.
+    _, opener, segments = fresh()
+    opener.announce(101, 200)
+    assert opener._recent is None
+    assert reason(opener.open(segments[2], now)) == errors.LATE
+    # The failed openings were used up.
+    _, opener, segments = fresh()
+    opener._forgeries_left = 1
+    assert reason(opener.open(flipped(segments[2], -1), now)) == errors.FORGED
+    assert reason(opener.open(segments[2], now)) == errors.EXHAUSTED
+    # It was told to forget.
+    _, opener, segments = fresh()
+    opener.clear()
+    assert opener._recent is None
+    assert reason(opener.open(segments[2], now)) == errors.LATE
+    # Another frame came between, whole or not.
+    for size in (0, 60):
+        sealer, opener, segments = fresh()
+        for segment in (*sealer.seal(bytes(size), 100), *segments[2:]):
+            assert reason(opener.open(segment, now)) == "opened"
+
+
 def test_one_key_an_interval_is_derived_once() -> None:
     sealer, opener = pair(renewal=0)
     for tick in (5, 5, 5, 6, 6):
