@@ -85,6 +85,8 @@ def encode_foot(offset: int, foot: Foot) -> bytes:
 
 def read_foot(end: bytes, size: int) -> Foot | None:
     """Return what the last FOOT_BYTES of a file of a size tell; None where it has no foot."""
+    if len(end) != FOOT_BYTES:
+        return None
     record = _unpack(memoryview(end), 0, size - FOOT_BYTES)
     if record is None or record[0] != _FOOT or len(record[1]) != _foot.size:
         return None

@@ -65,6 +65,7 @@ class SpoolFolder:
     def read(self, name: str, start: int, end: int) -> bytes:
         """Return the bytes from start to end of a file, or as many as there are."""
         with _explained("read", self._path / name), (self._path / name).open("rb") as file:
+            start = max(0, start)
             file.seek(start)
             return file.read(max(0, end - start))
 
