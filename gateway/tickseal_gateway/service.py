@@ -22,7 +22,8 @@ from tickseal_gateway.config import ANY_HOST, Config
 from tickseal_gateway.controller import Controller
 from tickseal_gateway.identity import Identity, load_identity
 from tickseal_gateway.ingest import Ingest
-from tickseal_gateway.outputs.base import Output, OutputRunner, stop_all
+from tickseal_gateway.outputs.base import OutputRunner, stop_all
+from tickseal_gateway.outputs.configured import configured_outputs
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.registry import Registry
 from tickseal_gateway.status import Json, Parts
@@ -163,7 +164,7 @@ class Gateway:
         outputs: list[OutputRunner] = []
         if self._store is not None:
             outputs.append(OutputRunner(self._store, on_written=self._on_written))
-        outputs += [OutputRunner(output) for output in further_outputs(self._config)]
+        outputs += [OutputRunner(output) for output in configured_outputs(self._config)]
         return outputs
 
     def _start_outputs(self, stack: contextlib.AsyncExitStack) -> None:
@@ -207,11 +208,6 @@ class Gateway:
         await asyncio.wait({task, is_up}, return_when=asyncio.FIRST_COMPLETED)
         if not is_up.done():
             self._alarms.set("page", "", f"there is no page: {task.exception()}")
-
-
-def further_outputs(_config: Config) -> list[Output]:
-    """Return the outputs besides the store that a configuration asks for."""
-    return []
 
 
 async def run(config: Config, announce: Callable[[str, Json], None]) -> None:

@@ -2,11 +2,14 @@
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
+from tickseal_gateway.outputs.pictures import PictureFiles
 from tickseal_gateway.readings import Batch, Picture, Reading
 
-from tickseal.core.errors import LinkError
+from tickseal.core.errors import LinkError, StoreError
 from tickseal.pictures import Picture as Content
 
 
@@ -123,3 +126,49 @@ def test_an_output_that_never_returns_does_not_keep_the_gateway_from_stopping() 
     assert not output.is_closed
     output.may_go_on.set()
     assert runner.join(10)
+
+
+def pictures_of(*pairs: tuple[str, bytes]) -> Batch:
+    return Batch(
+        received_ns=0,
+        pictures=[
+            Picture(
+                "d",
+                stream,
+                Content(
+                    codec="jpeg",
+                    width=1,
+                    height=1,
+                    time_ns=0,
+                    sequence=0,
+                    is_key=True,
+                    data=data,
+                ),
+                0,
+                0,
+                1,
+                0,
+                0,
+            )
+            for stream, data in pairs
+        ],
+    )
+
+
+def test_the_latest_picture_of_each_stream_is_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    output = PictureFiles(folder)
+    output.write([pictures_of(("door", b"old"), ("a/b", b"1")), pictures_of(("door", b"new"))])
+    output.write([pictures_of(("a.b", b"2"), ("../../etc/passwd", b"3"))])
+    assert (folder / "door.jpg").read_bytes() == b"new"
+    names = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert len(names) == 4
+    assert all(name.endswith(".jpg") for name in names)
+    assert all(path.parent == folder for path in tmp_path.rglob("*.jpg"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    output = PictureFiles(tmp_path / "file" / "pictures")
+    with pytest.raises(StoreError, match="cannot write"):
+        output.write([pictures_of(("door", b"x"))])
