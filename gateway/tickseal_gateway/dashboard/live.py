@@ -13,8 +13,9 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tickseal_gateway.dashboard.fleet import condense
@@ -56,18 +57,14 @@ class LivePage:
     async def run(self) -> None:
         """Serve it until it goes away."""
         await self._socket.accept()
-        tasks: list[asyncio.Future[object]] = [
-            asyncio.ensure_future(self._send_snapshots()),
-            asyncio.ensure_future(self._send_pictures()),
-            asyncio.ensure_future(self._listen()),
-            asyncio.ensure_future(self._stopping.wait()),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async with anyio.create_task_group() as group:
+            for work in (
+                self._send_snapshots,
+                self._send_pictures,
+                self._listen,
+                self._stopping.wait,
+            ):
+                group.start_soon(_end_all_after, work, group.cancel_scope)
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is gone
             await self._socket.close(1001 if self._may_read() else 1008)
 
@@ -79,9 +76,9 @@ class LivePage:
             cost_s = time.monotonic() - started
             await self._socket.send_text(text)
             self._asked.clear()
-            with contextlib.suppress(TimeoutError):  # what was just scrolled to comes at once
-                async with asyncio.timeout(max(_EVERY_S, _COST_TIMES * cost_s)):
-                    await self._asked.wait()
+            # What was just scrolled to comes at once.
+            with anyio.move_on_after(max(_EVERY_S, _COST_TIMES * cost_s)):
+                await self._asked.wait()
 
     async def _send_pictures(self) -> None:
         loop = asyncio.get_running_loop()
@@ -116,6 +113,12 @@ class LivePage:
                     self._watched[stream_id] = (self._watched[stream_id][0], 0.0)
                 case _:
                     return
+
+
+async def _end_all_after(work: Callable[[], Awaitable[object]], scope: anyio.CancelScope) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it went while being sent to
+        await work()
+    scope.cancel()
 
 
 def _texts(values: list[object], most: int) -> list[str]:

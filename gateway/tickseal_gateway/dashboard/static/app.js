@@ -4,6 +4,7 @@ import { h, keep, setData, setText, show } from "./dom.js";
 import { DeviceCard, verdict } from "./device.js";
 import * as dialogs from "./dialogs.js";
 import { span } from "./format.js";
+import { enlarge } from "./large.js";
 import { Live, post, readSession } from "./live.js";
 import { readColours } from "./plot.js";
 import { shown, store } from "./stream.js";
@@ -21,40 +22,60 @@ const totals = new Totals($("totals"));
 const alarms = new Alarms($("alarms"));
 const more = new More($("more"));
 const FEW = 8;
-const search = h("input", { type: "search", placeholder: "Find a device", "aria-label": "Find a device", on: { input: () => snapshot && placeDevices(snapshot) } });
+const search = h("input", {
+  type: "search",
+  placeholder: "Find a device",
+  "aria-label": "Find a device",
+  on: { input: () => snapshot && placeDevices(snapshot) },
+});
 const devices = h("div", { class: "cards" });
 const revoked = h("div", { class: "cards" });
 const revokedCards = new Map();
 const revokedSummary = h("summary");
 const revokedDetails = h("details", { class: "revoked" }, revokedSummary, revoked);
-const empty = h("div", { class: "empty" }, h("h2", { text: "No device yet" }), h("p", { text: "Invite one: it gets a code that works once, and its streams appear here." }));
+const empty = h(
+  "div",
+  { class: "empty" },
+  h("h2", { text: "No device yet" }),
+  h("p", { text: "Invite one: it gets a code that works once, and its streams appear here." }),
+);
 $("devices").append(search, empty, devices, revokedDetails);
 
 const actions = {
   look: () => live?.watch(shown.keys(), wantedDevices()),
   mayCommand: () => session?.may_command ?? false,
   approve: (device) => attempt(() => post("approve", { name: device.name })),
-  rename: (device) => dialogs.rename(device, (new_name) => post("rename", { name: device.name, new_name })),
-  rekey: (device) => dialogs.confirm({
-    title: `New keys for ${device.name}?`,
-    text: "Every stream of the device gets a new secret, made together with it now. No frame is lost.",
-    button: "Make new keys",
-    kind: "primary",
-    act: () => post("rekey", { name: device.name }),
-  }),
-  revoke: (device) => dialogs.confirm({
-    title: `Revoke ${device.name}?`,
-    text: "It is refused for good, from this second on. To come back it needs a new invite.",
-    button: "Revoke it",
-    act: () => post("revoke", { name: device.name }),
-  }),
-  enlarge: (stream, name) => dialogs.enlarge(stream, name, readingOf),
+  rename: (device) =>
+    dialogs.rename(device, (new_name) => post("rename", { name: device.name, new_name })),
+  rekey: (device) =>
+    dialogs.confirm({
+      title: `New keys for ${device.name}?`,
+      text: "Every stream of the device gets a new secret, made together with it now. No frame is lost.",
+      button: "Make new keys",
+      kind: "primary",
+      act: () => post("rekey", { name: device.name }),
+    }),
+  revoke: (device) =>
+    dialogs.confirm({
+      title: `Revoke ${device.name}?`,
+      text: "It is refused for good, from this second on. To come back it needs a new invite.",
+      button: "Revoke it",
+      act: () => post("revoke", { name: device.name }),
+    }),
+  enlarge: (stream, name) => enlarge(stream, name, readingOf),
 };
 
 function readingOf(stream, name) {
   const found = snapshot?.streams.find((each) => each.id === stream);
   const reading = found?.latest.find((each) => each.name === name);
-  return reading ? { reading, isStale: found.is_stale, age: found.last_frame_s } : null;
+  return reading
+    ? {
+        reading,
+        isStale: found.is_stale,
+        age: found.last_frame_s,
+        ahead: Math.max(0, reading.time_ns / 1e6 - store.now() - 1000),
+      }
+    : null;
 }
 
 async function attempt(act) {
@@ -81,6 +102,7 @@ async function start() {
 async function enter() {
   session = await readSession();
   show($("main"), session.may_read);
+  if (session.may_read) $("door").replaceChildren();
   show($("door"), !session.may_read);
   show($("invite"), session.may_command);
   show($("account"), session.may_command);
@@ -89,10 +111,15 @@ async function enter() {
     live?.close();
     live = null;
     setLink("off", "");
-    dialogs.door($("door"), enter);
+    // Once: who is typing a password already is left alone.
+    if (!$("door").firstChild) dialogs.door($("door"), enter);
     return;
   }
-  if (!session.may_command) notify({ message: "You are looking on. To command, open the page by the link that the gateway showed when it started." });
+  if (!session.may_command)
+    notify({
+      message:
+        "You are looking on. To command, open the page by the link that the gateway showed when it started.",
+    });
   else show($("notice"), false);
   live ??= new Live({ onSnapshot: take, onPicture: draw, onState: setState });
 }
@@ -102,12 +129,16 @@ function notify({ message }) {
   show($("notice"), true);
 }
 
-$("invite").addEventListener("click", () => dialogs.invite({ latest: () => snapshot, approve: actions.approve }));
+$("invite").addEventListener("click", () =>
+  dialogs.invite({ latest: () => snapshot, approve: actions.approve }),
+);
 $("account").addEventListener("click", async () => {
   if (!session.has_password) dialogs.setPassword(session, enter);
   else {
+    live?.close();
+    live = null;
     await attempt(() => post("logout"));
-    location.reload();
+    await enter();
   }
 });
 
@@ -128,16 +159,24 @@ function take(fresh) {
 // With many open, only those on the screen; a plot of what is off the screen then starts anew.
 function wantedDevices() {
   const open = [...cards.values()].filter((card) => card.isOpen);
-  const near = open.length <= FEW ? open : open.filter(({ element }) => {
-    const { top, bottom } = element.getBoundingClientRect();
-    return bottom > -200 && top < innerHeight + 200;
-  });
+  const near =
+    open.length <= FEW
+      ? open
+      : open.filter(({ element }) => {
+          const { top, bottom } = element.getBoundingClientRect();
+          return bottom > -200 && top < innerHeight + 200;
+        });
   return near.map((card) => card.device.name);
 }
 
 function placeDevices(fresh) {
-  const streams = Map.groupBy ? Map.groupBy(fresh.streams, (stream) => stream.device) : groupBy(fresh.streams);
-  const all = fresh.devices.map((device) => ({ device, streams: device.state === "revoked" ? [] : streams.get(device.name) ?? [] }));
+  const streams = Map.groupBy
+    ? Map.groupBy(fresh.streams, (stream) => stream.device)
+    : groupBy(fresh.streams);
+  const all = fresh.devices.map((device) => ({
+    device,
+    streams: device.state === "revoked" ? [] : (streams.get(device.name) ?? []),
+  }));
   const enrolled = all.filter(({ device }) => device.state !== "revoked");
   const wanted = search.value.trim().toLowerCase();
   const active = enrolled.filter(({ device }) => device.name.toLowerCase().includes(wanted));
@@ -145,35 +184,55 @@ function placeDevices(fresh) {
   active.sort((a, b) => rank.get(a) - rank.get(b));
   const few = enrolled.length <= FEW;
   show(search, !few);
-  keep(devices, cards, active, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions, few));
+  keep(
+    devices,
+    cards,
+    active,
+    ({ device }) => device.enrolled_ns,
+    () => new DeviceCard(actions, few),
+  );
   show(empty, enrolled.length === 0);
   const gone = all.filter(({ device }) => device.state === "revoked");
   show(revokedDetails, gone.length > 0);
   setText(revokedSummary, `${gone.length} revoked`);
-  keep(revoked, revokedCards, gone, ({ device }) => device.enrolled_ns, () => new DeviceCard(actions, false));
+  keep(
+    revoked,
+    revokedCards,
+    gone,
+    ({ device }) => device.enrolled_ns,
+    () => new DeviceCard(actions, false),
+  );
 }
 
 function groupBy(streams) {
   const groups = new Map();
-  for (const stream of streams) groups.set(stream.device, [...(groups.get(stream.device) ?? []), stream]);
+  for (const stream of streams)
+    groups.set(stream.device, [...(groups.get(stream.device) ?? []), stream]);
   return groups;
 }
 
 // What was before this page was opened, once for each stream.
 async function readHistory(streams) {
-  const wanted = streams.filter((stream) => stream.latest.length && !asked.has(stream.id)).slice(0, 16).map((stream) => stream.id);
+  const wanted = streams
+    .filter((stream) => stream.latest.length && !asked.has(stream.id))
+    .slice(0, 16)
+    .map((stream) => stream.id);
   if (!wanted.length) return;
   for (const stream of wanted) asked.add(stream);
   const query = new URLSearchParams(wanted.map((stream) => ["stream", stream]));
   const answer = await fetch(`/api/history?${query}`).catch(() => null);
   if (!answer?.ok) return;
   for (const [stream, names] of Object.entries(await answer.json())) {
-    for (const [name, points] of Object.entries(names)) store.seriesOf(stream, name).addBefore(points);
+    for (const [name, points] of Object.entries(names))
+      store.seriesOf(stream, name).addBefore(points);
   }
 }
 
 async function draw(stream, head, blob) {
-  await shown.get(stream)?.draw(head, blob).catch(() => {});
+  await shown
+    .get(stream)
+    ?.draw(head, blob)
+    .catch(() => {});
   live?.drawn(stream);
 }
 
@@ -200,7 +259,8 @@ function setLink(kind, text) {
 }
 
 setInterval(() => {
-  if (live && state !== "live") setLink("lost", `no connection for ${span(live.silence)}: what you see is old`);
+  if (live && state !== "live")
+    setLink("lost", `no connection for ${span(live.silence)}: what you see is old`);
 }, 500);
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);

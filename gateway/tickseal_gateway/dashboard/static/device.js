@@ -9,7 +9,13 @@ export function verdict(device) {
   if (device.state === "revoked") return ["off", "revoked"];
   if (device.state === "enrolling") return ["wait", "enrolling"];
   if (device.state === "pending") return ["wait", "waits for your approval"];
-  if (!device.is_connected) return ["bad", device.seen_s === null ? "not seen since the gateway started" : `offline, last seen ${ago(device.seen_s)}`];
+  if (!device.is_connected)
+    return [
+      "bad",
+      device.seen_s === null
+        ? "not seen since the gateway started"
+        : `offline, last seen ${ago(device.seen_s)}`,
+    ];
   if (device.session && !device.session.clock_agrees) return ["bad", "its clock disagrees"];
   const { streams, silent } = device.health;
   if (!streams) return ["warn", "connected, no stream yet"];
@@ -26,7 +32,21 @@ export class DeviceCard {
     this.rows = new Map();
     this.isOpen = isOpen;
     this.name = h("span");
-    this.toggle = h("button", { type: "button", class: "bare toggle", on: { click: () => { this.isOpen = !this.isOpen; this.update({ device: this.device, streams: [] }); actions.look(); } } }, this.name);
+    this.toggle = h(
+      "button",
+      {
+        type: "button",
+        class: "bare toggle",
+        on: {
+          click: () => {
+            this.isOpen = !this.isOpen;
+            this.update({ device: this.device, streams: [] });
+            actions.look();
+          },
+        },
+      },
+      this.name,
+    );
     this.brief = h("span", { class: "brief" });
     this.state = h("span", { class: "state" });
     this.facts = h("dl", { class: "facts" });
@@ -35,7 +55,12 @@ export class DeviceCard {
     this.readings = h("div", { class: "streams" });
     this.columns = h("div", { class: "columns" }, this.readings, this.pictures);
     this.picturePanels = new Map();
-    this.approve = h("button", { class: "primary", type: "button", text: "Approve", on: { click: () => actions.approve(this.device) } });
+    this.approve = h("button", {
+      class: "primary",
+      type: "button",
+      text: "Approve",
+      on: { click: () => actions.approve(this.device) },
+    });
     this.menu = this.makeMenu();
     this.table = h("tbody");
     this.detail = h(
@@ -44,12 +69,43 @@ export class DeviceCard {
       h("summary", { text: "Keys and losses" }),
       h(
         "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Keys and losses of each stream" },
-        h("table", {}, h("thead", {}, h("tr", {}, ...["Stream", "Keys", "Suite", "Generation", "Tick", "Frames", "Lost", "Refused"].map((text) => h("th", { scope: "col", text })))), this.table),
+        {
+          class: "scroll",
+          tabindex: "0",
+          role: "region",
+          "aria-label": "Keys and losses of each stream",
+        },
+        h(
+          "table",
+          {},
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              ...["Stream", "Keys", "Suite", "Generation", "Tick", "Frames", "Lost", "Refused"].map(
+                (text) => h("th", { scope: "col", text }),
+              ),
+            ),
+          ),
+          this.table,
+        ),
       ),
     );
     this.body = h("div", { class: "body" }, this.facts, this.columns, this.detail);
-    this.element = h("article", { class: "device" }, h("header", {}, h("div", { class: "who" }, h("h2", {}, this.toggle), this.state, this.brief), this.approve, this.menu), this.body);
+    this.element = h(
+      "article",
+      { class: "device" },
+      h(
+        "header",
+        {},
+        h("div", { class: "who" }, h("h2", {}, this.toggle), this.state, this.brief),
+        this.approve,
+        this.menu,
+      ),
+      this.body,
+    );
   }
 
   close() {
@@ -58,16 +114,42 @@ export class DeviceCard {
 
   makeMenu() {
     const act = (text, call, kind = "") =>
-      h("button", { type: "button", class: kind, text, on: { click: () => { menu.open = false; call(this.device); } } });
+      h("button", {
+        type: "button",
+        class: kind,
+        text,
+        on: {
+          click: () => {
+            menu.open = false;
+            call(this.device);
+          },
+        },
+      });
     this.rekey = act("New keys now", (device) => this.actions.rekey(device));
     const menu = h(
       "details",
-      { class: "menu", on: {
-        keydown: (event) => { if (event.key === "Escape") { menu.open = false; menu.firstElementChild.focus(); } },
-        focusout: (event) => { if (!menu.contains(event.relatedTarget)) menu.open = false; },
-      } },
+      {
+        class: "menu",
+        on: {
+          keydown: (event) => {
+            if (event.key === "Escape") {
+              menu.open = false;
+              menu.firstElementChild.focus();
+            }
+          },
+          focusout: (event) => {
+            if (!menu.contains(event.relatedTarget)) menu.open = false;
+          },
+        },
+      },
       h("summary", { "aria-label": "What to do with this device", text: "⋯" }),
-      h("div", {}, act("Rename", (device) => this.actions.rename(device)), this.rekey, act("Revoke", (device) => this.actions.revoke(device), "danger")),
+      h(
+        "div",
+        {},
+        act("Rename", (device) => this.actions.rename(device)),
+        this.rekey,
+        act("Revoke", (device) => this.actions.revoke(device), "danger"),
+      ),
     );
     return menu;
   }
@@ -88,19 +170,41 @@ export class DeviceCard {
     show(this.brief, !this.isOpen);
     if (!this.isOpen) {
       const { health } = device;
-      setText(this.brief, health.streams ? `${count(health.streams)} stream${health.streams > 1 ? "s" : ""}, ${plain(health.frames_per_s)} frames/s` : "");
+      setText(
+        this.brief,
+        health.streams
+          ? `${count(health.streams)} stream${health.streams > 1 ? "s" : ""}, ${plain(health.frames_per_s)} frames/s`
+          : "",
+      );
       return;
     }
-    keep(this.facts, this.factParts, facts(device), ([key]) => key, () => new Fact());
+    keep(
+      this.facts,
+      this.factParts,
+      facts(device),
+      ([key]) => key,
+      () => new Fact(),
+    );
     if (!streams.length && device.health.streams) return;
     const pictures = streams.filter((stream) => stream.content === "pictures");
     const others = streams.filter((stream) => stream.content !== "pictures");
     const panel = (stream) => new StreamPanel(this.actions, stream);
     keep(this.readings, this.panels, others, (stream) => stream.id, panel);
     keep(this.pictures, this.picturePanels, pictures, (stream) => stream.id, panel);
-    setData(this.columns, "kinds", `${others.length ? "readings" : ""}${pictures.length ? "pictures" : ""}`);
+    setData(
+      this.columns,
+      "kinds",
+      `${others.length ? "readings" : ""}${pictures.length ? "pictures" : ""}`,
+    );
     show(this.detail, streams.length > 0);
-    if (this.detail.open) keep(this.table, this.rows, streams, (stream) => stream.id, () => new StreamRow());
+    if (this.detail.open)
+      keep(
+        this.table,
+        this.rows,
+        streams,
+        (stream) => stream.id,
+        () => new StreamRow(),
+      );
   }
 }
 
@@ -111,12 +215,32 @@ function facts(device) {
   if (session?.clock) {
     const clock = session.clock;
     const kind = session.clock_agrees ? (clock.is_synchronised ? "" : "warn") : "bad";
-    rows.push(["Clock", `${discipline(clock.discipline)} ±${nanoseconds(clock.uncertainty_ns)}`, kind]);
-    rows.push(["Offset", `${nanoseconds(clock.offset_ns, true)} (±${nanoseconds(clock.offset_uncertainty_ns)})`, session.clock_agrees ? "" : "bad"]);
+    rows.push([
+      "Clock",
+      `${discipline(clock.discipline)} ±${nanoseconds(clock.uncertainty_ns)}`,
+      kind,
+    ]);
+    rows.push([
+      "Offset",
+      `${nanoseconds(clock.offset_ns, true)} (±${nanoseconds(clock.offset_uncertainty_ns)})`,
+      session.clock_agrees ? "" : "bad",
+    ]);
   }
   const { missing, frames, refused } = device.health;
-  if (frames) rows.push(["Lost", missing ? `${count(missing)} frames (${plain((100 * missing) / (missing + frames))} %)` : "nothing", missing > frames / 100 ? "warn" : ""]);
-  if (frames) rows.push(["Refused", refused ? `${count(refused)} segments` : "nothing", refused ? "warn" : ""]);
+  if (frames)
+    rows.push([
+      "Lost",
+      missing
+        ? `${count(missing)} frames (${plain((100 * missing) / (missing + frames))} %)`
+        : "nothing",
+      missing > frames / 100 ? "warn" : "",
+    ]);
+  if (frames)
+    rows.push([
+      "Refused",
+      refused ? `${count(refused)} segments` : "nothing",
+      refused ? "warn" : "",
+    ]);
   rows.push(["Handshake", device.handshake === "hybrid" ? "X25519 + ML-KEM-768" : "X25519", ""]);
   if (session) rows.push(["Address", session.address, ""]);
   return rows;
@@ -138,19 +262,30 @@ class Fact {
 
 class StreamRow {
   constructor() {
-    this.cells = Array.from({ length: 8 }, (_, at) => h(at ? "td" : "th", at ? {} : { scope: "row" }));
+    this.cells = Array.from({ length: 8 }, (_, at) =>
+      h(at ? "td" : "th", at ? {} : { scope: "row" }),
+    );
     this.element = h("tr", {}, ...this.cells);
   }
 
   update(stream) {
-    const refused = Object.entries(stream.refusals).map(([name, value]) => `${count(value)} ${reason(name)}`).join(", ");
-    const every = stream.renewal === "every_frame" ? "every frame" : `every ${nanoseconds(stream.interval_ns ?? 0)}`;
+    const refused = Object.entries(stream.refusals)
+      .map(([name, value]) => `${count(value)} ${reason(name)}`)
+      .join(", ");
+    const every =
+      stream.renewal === "every_frame"
+        ? "every frame"
+        : `every ${nanoseconds(stream.interval_ns ?? 0)}`;
     const texts = [
       stream.id,
       stream.renewal ? `${count(stream.keys_derived)}, ${every}` : "erased",
       stream.suite ? suite(stream.suite) : "none",
-      stream.generation ? `${stream.generation.slice(0, 8)}, ${span(stream.generation_age_s)} old` : "none",
-      stream.tick !== null && stream.tick >= 0 ? `${count(stream.tick)} of ${nanoseconds(stream.interval_ns)}` : "none",
+      stream.generation
+        ? `${stream.generation.slice(0, 8)}, ${span(stream.generation_age_s)} old`
+        : "none",
+      stream.tick !== null && stream.tick >= 0
+        ? `${count(stream.tick)} of ${nanoseconds(stream.interval_ns)}`
+        : "none",
       count(stream.frames),
       count(Math.max(0, stream.missing)),
       refused || "nothing",

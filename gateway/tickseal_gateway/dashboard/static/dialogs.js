@@ -1,15 +1,31 @@
-// Questions to a person: log in, invite, confirm, rename, a large plot.
+// Questions to a person: log in, invite, confirm, rename.
 
 import { h, setText, show } from "./dom.js";
-import { label, quantity, span } from "./format.js";
+import { span } from "./format.js";
 import { post } from "./live.js";
-import { LargePlot, Series } from "./plot.js";
-import { store } from "./stream.js";
 
-function open(title, ...content) {
-  const close = h("button", { type: "button", class: "quiet close", "aria-label": "Close", text: "×", on: { click: () => dialog.close() } });
+/** Open a dialog; it is removed when it closes. */
+export function open(title, ...content) {
+  const close = h("button", {
+    type: "button",
+    class: "quiet close",
+    "aria-label": "Close",
+    text: "×",
+    on: { click: () => dialog.close() },
+  });
   const heading = h("h2", { text: title });
-  const dialog = h("dialog", { on: { close: () => dialog.remove(), click: (event) => { if (event.target === dialog) dialog.close(); } } }, h("div", { class: "sheet" }, h("header", {}, heading, close), ...content));
+  const dialog = h(
+    "dialog",
+    {
+      on: {
+        close: () => dialog.remove(),
+        click: (event) => {
+          if (event.target === dialog) dialog.close();
+        },
+      },
+    },
+    h("div", { class: "sheet" }, h("header", {}, heading, close), ...content),
+  );
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
@@ -19,21 +35,30 @@ function open(title, ...content) {
 function form({ fields = [], button, kind = "primary", submit }) {
   const error = h("p", { class: "error", role: "alert", hidden: true });
   const send = h("button", { class: kind, text: button });
-  const element = h("form", { method: "dialog", on: {
-    submit: async (event) => {
-      event.preventDefault();
-      send.disabled = true;
-      show(error, false);
-      try {
-        await submit(Object.fromEntries(new FormData(element)));
-      } catch (fault) {
-        setText(error, sentence(fault.message));
-        show(error, true);
-      } finally {
-        send.disabled = false;
-      }
+  const element = h(
+    "form",
+    {
+      method: "dialog",
+      on: {
+        submit: async (event) => {
+          event.preventDefault();
+          send.disabled = true;
+          show(error, false);
+          try {
+            await submit(Object.fromEntries(new FormData(element)));
+          } catch (fault) {
+            setText(error, sentence(fault.message));
+            show(error, true);
+          } finally {
+            send.disabled = false;
+          }
+        },
+      },
     },
-  } }, ...fields, error, h("div", { class: "row" }, send));
+    ...fields,
+    error,
+    h("div", { class: "row" }, send),
+  );
   return element;
 }
 
@@ -48,38 +73,102 @@ function sentence(text) {
 
 /** Ask before something that cannot be undone or that interrupts. */
 export function confirm({ title, text, button, kind = "danger", act }) {
-  const dialog = open(title, h("p", { text }), form({ button, kind, submit: async () => { await act(); dialog.close(); } }));
+  const dialog = open(
+    title,
+    h("p", { text }),
+    form({
+      button,
+      kind,
+      submit: async () => {
+        await act();
+        dialog.close();
+      },
+    }),
+  );
 }
 
 /** Ask for a new name. */
 export function rename(device, act) {
-  const dialog = open(`Rename ${device.name}`, form({
-    fields: [field("new_name", "New name", { value: device.name, maxlength: 64, required: true, autofocus: true })],
-    button: "Rename",
-    submit: async ({ new_name }) => { await act(new_name); dialog.close(); },
-  }));
+  const dialog = open(
+    `Rename ${device.name}`,
+    form({
+      fields: [
+        field("new_name", "New name", {
+          value: device.name,
+          maxlength: 64,
+          required: true,
+          autofocus: true,
+        }),
+      ],
+      button: "Rename",
+      submit: async ({ new_name }) => {
+        await act(new_name);
+        dialog.close();
+      },
+    }),
+  );
   dialog.querySelector("input").select();
 }
 
 /** Log in by password, in place of the page. */
 export function door(container, onIn) {
-  const password = field("password", "Password", { type: "password", autocomplete: "current-password", required: true, autofocus: true });
-  container.replaceChildren(h("div", { class: "sheet" }, h("h2", { text: "Log in" }), form({
-    fields: [password],
-    button: "Log in",
-    submit: async (values) => { await post("login", values); await onIn(); },
-  })));
+  const password = field("password", "Password", {
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+    autofocus: true,
+  });
+  container.replaceChildren(
+    h(
+      "div",
+      { class: "sheet" },
+      h("h2", { text: "Log in" }),
+      form({
+        fields: [password],
+        button: "Log in",
+        submit: async (values) => {
+          await post("login", values);
+          await onIn();
+        },
+      }),
+    ),
+  );
   password.querySelector("input").focus();
 }
 
 /** Make or change the password. */
 export function setPassword(session, onDone) {
   const fields = [];
-  if (session.has_password) fields.push(field("current", "Password so far", { type: "password", autocomplete: "current-password", required: true }));
-  fields.push(field("password", "New password", { type: "password", autocomplete: "new-password", minlength: session.password_shortest, required: true }));
-  fields.push(field("again", "The same again", { type: "password", autocomplete: "new-password", required: true }));
-  const dialog = open(session.has_password ? "Change the password" : "Make a password",
-    h("p", { text: session.has_password ? "Every other browser has to log in again." : "From then on nobody sees this page without it, and it can be reached from other machines if the configuration says so." }),
+  if (session.has_password)
+    fields.push(
+      field("current", "Password so far", {
+        type: "password",
+        autocomplete: "current-password",
+        required: true,
+      }),
+    );
+  fields.push(
+    field("password", "New password", {
+      type: "password",
+      autocomplete: "new-password",
+      minlength: session.password_shortest,
+      required: true,
+    }),
+  );
+  fields.push(
+    field("again", "The same again", {
+      type: "password",
+      autocomplete: "new-password",
+      required: true,
+    }),
+  );
+  const dialog = open(
+    session.has_password ? "Change the password" : "Make a password",
+    h("p", {
+      text: session.has_password
+        ? "Every other browser has to log in again."
+        : "From then on nobody sees this page without it, and it can be reached from other machines if the configuration says so.",
+    }),
     form({
       fields,
       button: session.has_password ? "Change it" : "Make it",
@@ -89,27 +178,54 @@ export function setPassword(session, onDone) {
         dialog.close();
         await onDone();
       },
-    }));
+    }),
+  );
 }
 
 /** Invite a device: a form, then the code, then the device as it appears. */
 export function invite({ latest, approve }) {
-  const before = new Set((latest()?.devices ?? []).map((device) => `${device.name}\n${device.enrolled_ns}`));
+  const before = new Set(
+    (latest()?.devices ?? []).map((device) => `${device.name}\n${device.enrolled_ns}`),
+  );
   const body = h("div");
   const dialog = open("Invite a device", body);
-  const lifetime = h("select", { name: "minutes" }, ...[[10, "10 minutes"], [60, "1 hour"], [1440, "1 day"], [10080, "1 week"]].map(([value, text]) => h("option", { value, text, selected: value === 60 })));
-  body.append(form({
-    fields: [
-      field("name", "Name (may stay empty)", { maxlength: 64, autofocus: true, placeholder: "greenhouse" }),
-      h("label", {}, h("span", { text: "Good for" }), lifetime),
-      h("label", { class: "check" }, h("input", { type: "checkbox", name: "small" }), h("span", { text: "A microcontroller, without ML-KEM-768" })),
-    ],
-    button: "Make the invite",
-    submit: async ({ name, minutes, small }) => {
-      const made = await post("invite", { name: name.trim(), minutes: Number(minutes), hybrid: !small });
-      showInvite({ dialog, body, made, before, latest, approve });
-    },
-  }));
+  const lifetime = h(
+    "select",
+    { name: "minutes" },
+    ...[
+      [10, "10 minutes"],
+      [60, "1 hour"],
+      [1440, "1 day"],
+      [10080, "1 week"],
+    ].map(([value, text]) => h("option", { value, text, selected: value === 60 })),
+  );
+  body.append(
+    form({
+      fields: [
+        field("name", "Name (may stay empty)", {
+          maxlength: 64,
+          autofocus: true,
+          placeholder: "greenhouse",
+        }),
+        h("label", {}, h("span", { text: "Good for" }), lifetime),
+        h(
+          "label",
+          { class: "check" },
+          h("input", { type: "checkbox", name: "small" }),
+          h("span", { text: "A microcontroller, without ML-KEM-768" }),
+        ),
+      ],
+      button: "Make the invite",
+      submit: async ({ name, minutes, small }) => {
+        const made = await post("invite", {
+          name: name.trim(),
+          minutes: Number(minutes),
+          hybrid: !small,
+        });
+        showInvite({ dialog, body, made, before, latest, approve });
+      },
+    }),
+  );
 }
 
 function showInvite({ dialog, body, made, before, latest, approve }) {
@@ -118,35 +234,55 @@ function showInvite({ dialog, body, made, before, latest, approve }) {
   const copied = h("span", { role: "status" });
   const state = h("p", { class: "waiting", role: "status" });
   const act = h("button", { class: "primary", type: "button", text: "Approve", hidden: true });
-  const copy = h("button", { type: "button", text: "Copy the command", on: { click: async () => {
-    try {
-      await navigator.clipboard.writeText(command);
-      setText(copied, "copied");
-    } catch {
-      getSelection().selectAllChildren(code);
-      setText(copied, "select it and copy by hand");
-    }
-  } } });
+  const copy = h("button", {
+    type: "button",
+    text: "Copy the command",
+    on: {
+      click: async () => {
+        try {
+          await navigator.clipboard.writeText(command);
+          setText(copied, "copied");
+        } catch {
+          getSelection().selectAllChildren(code);
+          setText(copied, "select it and copy by hand");
+        }
+      },
+    },
+  });
   const code = h("code", { text: command, tabindex: "0" });
   body.replaceChildren(
     h("img", { class: "qr", src: image, alt: "The invite as a QR code" }),
     h("p", {}, "On the device, run this, or let it read the code:"),
     code,
     h("div", { class: "row" }, copy, copied),
-    h("p", { class: "fine", text: `For one device, once. Whoever has it can enrol: show it to nobody else. This gateway's fingerprint is ${made.fingerprint}.` }),
+    h("p", {
+      class: "fine",
+      text: `For one device, once. Whoever has it can enrol: show it to nobody else. This gateway's fingerprint is ${made.fingerprint}.`,
+    }),
     h("div", { class: "row" }, state, act),
   );
   const look = () => {
     const snapshot = latest();
     if (!snapshot) return;
-    const found = snapshot.devices.find((device) => !before.has(`${device.name}\n${device.enrolled_ns}`) && (!made.name || device.name === made.name));
+    const found = snapshot.devices.find(
+      (device) =>
+        !before.has(`${device.name}\n${device.enrolled_ns}`) &&
+        (!made.name || device.name === made.name),
+    );
     const left = (made.expires_ns - snapshot.gateway.now_ns) / 1e9;
     if (!found) {
-      setText(state, left > 0 ? `Waiting for the device. Good for ${span(left)}.` : "The invite has expired.");
+      setText(
+        state,
+        left > 0 ? `Waiting for the device. Good for ${span(left)}.` : "The invite has expired.",
+      );
       state.dataset.state = left > 0 ? "waiting" : "over";
       return;
     }
-    const words = { enrolling: "is enrolling", pending: "is enrolled and waits for your approval", approved: "is enrolled" };
+    const words = {
+      enrolling: "is enrolling",
+      pending: "is enrolled and waits for your approval",
+      approved: "is enrolled",
+    };
     setText(state, `${found.name} ${words[found.state] ?? found.state}.`);
     state.dataset.state = found.state === "approved" ? "done" : "waiting";
     show(act, found.state === "pending");
@@ -158,44 +294,4 @@ function showInvite({ dialog, body, made, before, latest, approve }) {
     clearInterval(timer);
     URL.revokeObjectURL(image);
   });
-}
-
-const SPANS = [[60, "1 min"], [300, "5 min"], [3600, "1 h"], [86400, "24 h"], [604800, "7 d"]];
-// Longer spans are read from the store; shorter ones are here.
-const HERE_S = 300;
-
-/** One series, large, while it goes on. */
-export function enlarge(stream, name, readingOf) {
-  const format = (value) => quantity(value, readingOf(stream, name)?.reading.unit).join(" ").trim();
-  const plot = new LargePlot(format);
-  plot.series = store.seriesOf(stream, name);
-  const value = h("p", { class: "value", role: "status" });
-  let timer = null;
-  const choose = async (seconds) => {
-    clearTimeout(timer);
-    for (const each of spans.children) each.setAttribute("aria-pressed", String(Number(each.dataset.seconds) === seconds));
-    if (seconds <= HERE_S) {
-      plot.series = store.seriesOf(stream, name);
-    } else {
-      const query = new URLSearchParams({ stream, name, seconds });
-      const found = await fetch(`/api/history?${query}`).then((answer) => answer.json(), () => ({}));
-      plot.series = new Series();
-      plot.series.addBefore(found[stream]?.[name] ?? []);
-      timer = setTimeout(() => choose(seconds), Math.max(5000, seconds));
-    }
-    plot.span = seconds * 1000;
-  };
-  const spans = h("div", { class: "row spans", role: "group", "aria-label": "Time shown" }, ...SPANS.map(([seconds, text]) => h("button", { type: "button", text, data: { seconds }, on: { click: () => choose(seconds) } })));
-  const dialog = open(`${label(name)}, ${stream}`, value, plot.canvas, spans);
-  dialog.classList.add("wide");
-  dialog.addEventListener("close", () => clearTimeout(timer));
-  const draw = () => {
-    if (!dialog.isConnected) return;
-    const found = readingOf(stream, name);
-    if (found) setText(value, `${format(found.reading.value)}${found.isStale ? `, ${span(found.age)} ago` : ""}`);
-    plot.draw(store.now(), !found || found.isStale);
-    requestAnimationFrame(draw);
-  };
-  choose(HERE_S);
-  draw();
 }

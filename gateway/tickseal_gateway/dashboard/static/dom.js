@@ -6,7 +6,8 @@ export function h(tag, props = {}, ...children) {
   for (const [key, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (key === "text") element.textContent = value;
-    else if (key === "on") for (const [name, call] of Object.entries(value)) element.addEventListener(name, call);
+    else if (key === "on")
+      for (const [name, call] of Object.entries(value)) element.addEventListener(name, call);
     else if (key === "data") Object.assign(element.dataset, value);
     else element.setAttribute(key, value === true ? "" : value);
   }

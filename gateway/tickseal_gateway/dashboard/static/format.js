@@ -1,12 +1,40 @@
 // Numbers, units, ages and words, as people read them.
 
 const UNITS = {
-  Cel: "°C", "%RH": "% RH", "/": "%", lx: "lx", lm: "lm", V: "V", A: "A", W: "W", J: "J", Pa: "hPa",
-  m: "m", "m/s": "m/s", "m/s2": "m/s²", "m2": "m²", "m3": "m³", l: "l", kg: "kg", g: "g", s: "s", Hz: "Hz",
-  deg: "°", rad: "rad", dB: "dB", "%EL": "%", "beat/min": "bpm", count: "",
+  Cel: "°C",
+  "%RH": "% RH",
+  "/": "%",
+  lx: "lx",
+  lm: "lm",
+  V: "V",
+  A: "A",
+  W: "W",
+  J: "J",
+  Pa: "hPa",
+  m: "m",
+  "m/s": "m/s",
+  "m/s2": "m/s²",
+  m2: "m²",
+  m3: "m³",
+  l: "l",
+  kg: "kg",
+  g: "g",
+  s: "s",
+  Hz: "Hz",
+  deg: "°",
+  rad: "rad",
+  dB: "dB",
+  "%EL": "%",
+  "beat/min": "bpm",
+  count: "",
 };
 const SCALED = new Set(["B", "B/s", "bit/s", "W", "Hz", "Wh"]);
-const PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const PREFIXES = [
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+];
 const WHOLE = new Intl.NumberFormat("en");
 
 /** Return [text, unit] of a measured value and its SenML unit. */
@@ -66,7 +94,11 @@ export function span(seconds) {
 export function nanoseconds(value, signed = false) {
   const size = Math.abs(value);
   const sign = value < 0 ? "−" : signed ? "+" : "";
-  for (const [worth, unit] of [[1e9, "s"], [1e6, "ms"], [1e3, "µs"]]) {
+  for (const [worth, unit] of [
+    [1e9, "s"],
+    [1e6, "ms"],
+    [1e3, "µs"],
+  ]) {
     if (size >= worth * 0.995) {
       const scaled = size / worth;
       return `${sign}${scaled >= 10 ? Math.round(scaled) : scaled.toFixed(1)} ${unit}`;
@@ -75,11 +107,22 @@ export function nanoseconds(value, signed = false) {
   return `${sign}${Math.round(size)} ns`;
 }
 
-const CAPITALS = { cpu: "CPU", gpu: "GPU", ram: "RAM", co2: "CO₂", uv: "UV", ip: "IP", pm25: "PM2.5" };
+const CAPITALS = {
+  cpu: "CPU",
+  gpu: "GPU",
+  ram: "RAM",
+  co2: "CO₂",
+  uv: "UV",
+  ip: "IP",
+  pm25: "PM2.5",
+};
 
 /** Return a sample's name for people: "cpu/load" is "CPU load". */
 export function label(name) {
-  const words = name.split(/[/_:]+/).filter(Boolean).map((word) => CAPITALS[word] ?? word);
+  const words = name
+    .split(/[/_:]+/)
+    .filter(Boolean)
+    .map((word) => CAPITALS[word] ?? word);
   const text = words.join(" ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
@@ -90,13 +133,27 @@ export function total(counts) {
 }
 
 const REASONS = {
-  truncated: "cut short", version: "another protocol version", handle: "of no known stream",
-  revoked: "of a revoked device", generation: "of no known generation", oversize: "too long",
-  malformed: "not well formed", early: "before its time", late: "after its time",
-  exhausted: "of a used-up generation", replayed: "seen before", stale: "too far behind",
-  key_hash: "under another key", forged: "not authentic", unknown: "unknown device",
-  expired: "invite expired", used: "invite used already", incompatible: "other handshake required",
-  busy: "too busy", half_open: "too many half open", rate: "too many from one place",
+  truncated: "cut short",
+  version: "another protocol version",
+  handle: "of no known stream",
+  revoked: "of a revoked device",
+  generation: "of no known generation",
+  oversize: "too long",
+  malformed: "not well formed",
+  early: "before its time",
+  late: "after its time",
+  exhausted: "of a used-up generation",
+  replayed: "seen before",
+  stale: "too far behind",
+  key_hash: "under another key",
+  forged: "not authentic",
+  unknown: "unknown device",
+  expired: "invite expired",
+  used: "invite used already",
+  incompatible: "other handshake required",
+  busy: "too busy",
+  half_open: "too many half open",
+  rate: "too many from one place",
 };
 
 /** Return a refusal's reason in words. */
@@ -105,8 +162,13 @@ export function reason(name) {
 }
 
 const DISCIPLINES = {
-  ptp: "PTP", pps: "GPS (PPS)", ntp: "NTP", kernel: "synchronised", gateway: "this gateway",
-  holdover: "holdover", none: "free-running",
+  ptp: "PTP",
+  pps: "GPS (PPS)",
+  ntp: "NTP",
+  kernel: "synchronised",
+  gateway: "this gateway",
+  holdover: "holdover",
+  none: "free-running",
 };
 
 /** Return what steers a clock, in words. */
@@ -114,7 +176,11 @@ export function discipline(name) {
   return DISCIPLINES[name] ?? name;
 }
 
-const SUITES = { AES_256_GCM: "AES-256-GCM", CHACHA20_POLY1305: "ChaCha20-Poly1305", AES_128_CCM_8: "AES-128-CCM-8" };
+const SUITES = {
+  AES_256_GCM: "AES-256-GCM",
+  CHACHA20_POLY1305: "ChaCha20-Poly1305",
+  AES_128_CCM_8: "AES-128-CCM-8",
+};
 
 /** Return a suite's name. */
 export function suite(name) {

@@ -80,7 +80,11 @@ export class Live {
   take(data) {
     const size = new DataView(data).getUint16(0);
     const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 2, size)));
-    this.onPicture(head.stream, head, new Blob([new Uint8Array(data, 2 + size)], { type: "image/jpeg" }));
+    this.onPicture(
+      head.stream,
+      head,
+      new Blob([new Uint8Array(data, 2 + size)], { type: "image/jpeg" }),
+    );
   }
 }
 

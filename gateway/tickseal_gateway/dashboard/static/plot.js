@@ -56,7 +56,8 @@ const colours = { line: "", fill: "", grid: "", text: "", stale: "" };
 /** Read the colours of the style sheet again: after the theme has changed. */
 export function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of Object.keys(colours)) colours[name] = style.getPropertyValue(`--plot-${name}`).trim();
+  for (const name of Object.keys(colours))
+    colours[name] = style.getPropertyValue(`--plot-${name}`).trim();
 }
 
 /** A small plot without axes. */
@@ -104,8 +105,12 @@ export class LargePlot {
     this.cursor = null;
     this.canvas = document.createElement("canvas");
     this.canvas.className = "large";
-    this.canvas.addEventListener("pointermove", (event) => { this.cursor = event.offsetX; });
-    this.canvas.addEventListener("pointerleave", () => { this.cursor = null; });
+    this.canvas.addEventListener("pointermove", (event) => {
+      this.cursor = event.offsetX;
+    });
+    this.canvas.addEventListener("pointerleave", () => {
+      this.cursor = null;
+    });
   }
 
   draw(now, isStale) {
@@ -128,9 +133,22 @@ export class LargePlot {
     for (let part = 0; part < 5; part++) {
       const time = now - (part * this.span) / 5;
       context.textAlign = part === 0 ? "right" : "center";
-      context.fillText(part === 0 ? "now" : clock(time, this.span), part === 0 ? width : x(time), height - 8);
+      context.fillText(
+        part === 0 ? "now" : clock(time, this.span),
+        part === 0 ? width : x(time),
+        height - 8,
+      );
     }
-    trace(context, this.series, since, x, y, height - 26, isStale ? colours.stale : colours.line, isStale ? null : colours.fill);
+    trace(
+      context,
+      this.series,
+      since,
+      x,
+      y,
+      height - 26,
+      isStale ? colours.stale : colours.line,
+      isStale ? null : colours.fill,
+    );
     if (this.cursor !== null) this.drawCursor(context, since, x, y, width, height, left);
   }
 
@@ -146,12 +164,19 @@ export class LargePlot {
     context.fill();
     context.fillStyle = colours.text;
     context.textAlign = px > width / 2 ? "right" : "left";
-    context.fillText(`${this.format(this.series.values[at])}  ${clock(this.series.times[at], this.span)}`, px + (px > width / 2 ? -8 : 8), 12);
+    context.fillText(
+      `${this.format(this.series.values[at])}  ${clock(this.series.times[at], this.span)}`,
+      px + (px > width / 2 ? -8 : 8),
+      12,
+    );
   }
 }
 
 function clock(time, span) {
-  const options = span > 86_400_000 ? { weekday: "short", hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit", ...(span < 3_600_000 ? { second: "2-digit" } : {}) };
+  const options =
+    span > 86_400_000
+      ? { weekday: "short", hour: "2-digit", minute: "2-digit" }
+      : { hour: "2-digit", minute: "2-digit", ...(span < 3_600_000 ? { second: "2-digit" } : {}) };
   return new Date(time).toLocaleString([], options);
 }
 
@@ -192,7 +217,8 @@ function gapOf(series, since) {
   const points = series.times.length - first;
   if (points < 3) return Infinity;
   const steps = [];
-  for (let i = first + 1; i < series.times.length; i += Math.max(1, points >> 5)) steps.push(series.times[i] - series.times[i - 1]);
+  for (let i = first + 1; i < series.times.length; i += Math.max(1, points >> 5))
+    steps.push(series.times[i] - series.times[i - 1]);
   steps.sort((a, b) => a - b);
   return Math.max(3000, steps[steps.length >> 1] * 5);
 }

@@ -7,6 +7,8 @@ import { Plot, Series } from "./plot.js";
 // From this age on a value carries it. A series that lags its stream by more is stale by itself.
 const AGED_S = 3;
 const LAGS_S = 30;
+// Flag of a frame that was sealed while the gateway was away: it is no news, whenever it comes.
+const BACKFILL = 4;
 
 /** The series and pictures of all streams, by "stream\nname". */
 export const store = {
@@ -34,7 +36,12 @@ export class StreamPanel {
     this.rate = h("span", { class: "rate" });
     this.age = h("span", { class: "age" });
     this.grid = h("div", { class: "tiles" });
-    this.element = h("section", { class: "stream" }, h("header", {}, this.name, this.rate, this.age), this.grid);
+    this.element = h(
+      "section",
+      { class: "stream" },
+      h("header", {}, this.name, this.rate, this.age),
+      this.grid,
+    );
   }
 
   close() {
@@ -45,15 +52,40 @@ export class StreamPanel {
     this.stream = stream;
     const stale = stream.is_stale;
     // A sample's age by its device's clock tells nothing where that clock is wrong: its stream's does.
-    this.newest_ns = stream.latest.reduce((newest, reading) => Math.max(newest, reading.time_ns), 0);
+    this.newest_ns = stream.latest.reduce(
+      (newest, reading) => Math.max(newest, reading.time_ns),
+      0,
+    );
+    this.ahead = Math.max(0, this.newest_ns / 1e6 - store.now() - 1000);
     setData(this.element, "stale", String(stale));
     this.element.setAttribute("aria-label", `Stream ${stream.id}`);
     setText(this.name, stream.id);
     setText(this.rate, `${plain(stream.frames_per_s)} frames/s`);
-    setText(this.age, stale ? (stream.last_frame_s === null ? "no frame yet" : `stale: last frame ${ago(stream.last_frame_s)}`) : "");
-    const values = [...(stream.picture ? [{ name: "picture", picture: stream.picture }] : []), ...stream.latest];
+    setText(
+      this.age,
+      stale
+        ? stream.last_frame_s === null
+          ? "no frame yet"
+          : `stale: last frame ${ago(stream.last_frame_s)}`
+        : "",
+    );
+    const values = [
+      ...(stream.picture ? [{ name: "picture", picture: stream.picture }] : []),
+      ...stream.latest,
+    ];
     if (!values.length && stream.frames) values.push({ name: "frames", opaque: true });
-    keep(this.grid, this.tiles, values, (value) => value.name, (value) => this.makeTile(value));
+    keep(
+      this.grid,
+      this.tiles,
+      values,
+      (value) => value.name,
+      (value) => this.makeTile(value),
+    );
+  }
+
+  /** Now by the clock of the device's samples, ms, where that clock is ahead: its plots end here all the same. */
+  now() {
+    return store.now() + this.ahead;
   }
 
   makeTile(value) {
@@ -75,7 +107,12 @@ class ReadingTile {
     this.label = h("span", { class: "label", text: label(name) });
     this.element = h(
       "button",
-      { class: "tile reading", type: "button", title: `${name}: show it large`, on: { click: () => panel.actions.enlarge(panel.stream.id, name) } },
+      {
+        class: "tile reading",
+        type: "button",
+        title: `${name}: show it large`,
+        on: { click: () => panel.actions.enlarge(panel.stream.id, name) },
+      },
       this.label,
       h("span", { class: "value" }, this.value, this.unit),
       this.plot.canvas,
@@ -91,7 +128,7 @@ class ReadingTile {
     this.reading = reading;
     this.series.add(reading.time_ns / 1e6, reading.value);
     const lag = (this.panel.newest_ns - reading.time_ns) / 1e9;
-    const age = this.panel.stream.last_frame_s + lag;
+    const age = reading.flags & BACKFILL ? reading.age_s : this.panel.stream.last_frame_s + lag;
     const stale = this.panel.stream.is_stale || lag > LAGS_S;
     const [text, unit] = quantity(reading.value, reading.unit);
     setText(this.value, text);
@@ -100,7 +137,7 @@ class ReadingTile {
     setData(this.element, "failed", String(reading.value === null));
     setText(this.note, age > AGED_S ? ago(age) : "");
     show(this.plot.canvas, typeof reading.value === "number" || this.series.times.length > 0);
-    this.plot.draw(store.now(), stale);
+    this.plot.draw(this.panel.now(), stale);
   }
 }
 
@@ -113,7 +150,16 @@ class PictureTile {
     this.element = h(
       "figure",
       { class: "tile picture" },
-      h("button", { type: "button", class: "bare", title: "Show it large", on: { click: () => this.enlarge() } }, this.canvas),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "bare",
+          title: "Show it large",
+          on: { click: () => this.enlarge() },
+        },
+        this.canvas,
+      ),
       h("figcaption", {}, this.caption, this.note),
     );
     tiles.set(this.element, this);
@@ -135,10 +181,20 @@ class PictureTile {
     const stale = stream.is_stale;
     setData(this.element, "stale", String(stale));
     const canShow = picture.codec === "jpeg" || picture.codec === "mjpeg";
-    setText(this.caption, `${picture.width} × ${picture.height}, ${bytes(picture.bytes)}${canShow ? "" : `, ${picture.codec}: not shown here`}`);
-    setText(this.note, stale || picture.age_s > AGED_S ? `picture of ${ago(picture.age_s)}` : "live");
-    this.canvas.setAttribute("aria-label", `Camera picture of ${stream.id}, ${stale ? ago(picture.age_s) : "live"}`);
-    if (!this.canvas.dataset.sized) this.canvas.style.aspectRatio = `${picture.width} / ${picture.height}`;
+    setText(
+      this.caption,
+      `${picture.width} × ${picture.height}, ${bytes(picture.bytes)}${canShow ? "" : `, ${picture.codec}: not shown here`}`,
+    );
+    setText(
+      this.note,
+      stale || picture.age_s > AGED_S ? `picture of ${ago(picture.age_s)}` : "live",
+    );
+    this.canvas.setAttribute(
+      "aria-label",
+      `Camera picture of ${stream.id}, ${stale ? ago(picture.age_s) : "live"}`,
+    );
+    if (!this.canvas.dataset.sized)
+      this.canvas.style.aspectRatio = `${picture.width} / ${picture.height}`;
   }
 
   /** Draw a picture that came; resolves when it is on the canvas. */
@@ -160,7 +216,12 @@ class OpaqueTile {
   constructor(panel) {
     this.panel = panel;
     this.text = h("span", { class: "number" });
-    this.element = h("div", { class: "tile" }, h("span", { class: "label", text: "Frames of the application's own" }), h("span", { class: "value" }, this.text));
+    this.element = h(
+      "div",
+      { class: "tile" },
+      h("span", { class: "label", text: "Frames of the application's own" }),
+      h("span", { class: "value" }, this.text),
+    );
   }
 
   update() {

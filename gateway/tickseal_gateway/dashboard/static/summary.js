@@ -4,8 +4,12 @@ import { h, keep, setData, setText, show } from "./dom.js";
 import { bytes, count, discipline, nanoseconds, plain, reason, span, total } from "./format.js";
 
 const ALARMS = {
-  clock: "Clocks disagree", clock_of_device: "A device doubts this clock", two_devices: "Two devices with one identity",
-  own_clock: "This machine's clock is uncertain", store: "The store does not work", device: "A device raises an alarm",
+  clock: "Clocks disagree",
+  clock_of_device: "A device doubts this clock",
+  two_devices: "Two devices with one identity",
+  own_clock: "This machine's clock is uncertain",
+  store: "The store does not work",
+  device: "A device raises an alarm",
 };
 
 /** The strip of totals; "refused" opens to its reasons. */
@@ -23,23 +27,50 @@ export class Totals {
 
   update(snapshot) {
     const totals = snapshot.totals;
-    keep(this.strip, this.parts, [
-      ["Frames a second", plain(totals.frames_per_s)],
-      ["Frames opened", count(totals.frames)],
-      ["Keys derived", count(totals.keys_derived)],
-      ["Ticks", count(totals.ticks)],
-      ["Data", bytes(totals.payload_bytes)],
-      ["Devices connected", `${count(totals.sessions)} of ${count(snapshot.devices.filter((device) => device.state !== "revoked").length)}`],
-    ], ([key]) => key, () => new Total());
+    keep(
+      this.strip,
+      this.parts,
+      [
+        ["Frames a second", plain(totals.frames_per_s)],
+        ["Frames opened", count(totals.frames)],
+        ["Keys derived", count(totals.keys_derived)],
+        ["Ticks", count(totals.ticks)],
+        ["Data", bytes(totals.payload_bytes)],
+        [
+          "Devices connected",
+          `${count(totals.sessions)} of ${count(snapshot.devices.filter((device) => device.state !== "revoked").length)}`,
+        ],
+      ],
+      ([key]) => key,
+      () => new Total(),
+    );
     const rows = [
-      ...Object.entries(totals.refusals).map(([name, value]) => [`segments ${reason(name)}`, value]),
-      ...Object.entries(totals.refused_handshakes).map(([name, value]) => [`handshakes refused: ${reason(name)}`, value]),
-      ...Object.entries(totals.not_admitted).map(([name, value]) => [`connections not admitted: ${reason(name)}`, value]),
-    ].filter(([, value]) => value > 0).sort((a, b) => b[1] - a[1]);
-    const refused = total(totals.refusals) + total(totals.refused_handshakes) + total(totals.not_admitted);
+      ...Object.entries(totals.refusals).map(([name, value]) => [
+        `segments ${reason(name)}`,
+        value,
+      ]),
+      ...Object.entries(totals.refused_handshakes).map(([name, value]) => [
+        `handshakes refused: ${reason(name)}`,
+        value,
+      ]),
+      ...Object.entries(totals.not_admitted).map(([name, value]) => [
+        `connections not admitted: ${reason(name)}`,
+        value,
+      ]),
+    ]
+      .filter(([, value]) => value > 0)
+      .sort((a, b) => b[1] - a[1]);
+    const refused =
+      total(totals.refusals) + total(totals.refused_handshakes) + total(totals.not_admitted);
     setText(this.summary, refused ? `${count(refused)} refused` : "Nothing was refused");
     setData(this.details, "some", String(refused > 0));
-    keep(this.reasons, this.reasonParts, rows.length ? rows : [["Every segment that came was authentic and in time.", null]], ([key]) => key, () => new Reason());
+    keep(
+      this.reasons,
+      this.reasonParts,
+      rows.length ? rows : [["Every segment that came was authentic and in time.", null]],
+      ([key]) => key,
+      () => new Reason(),
+    );
   }
 }
 
@@ -77,7 +108,13 @@ export class Alarms {
   }
 
   update(snapshot) {
-    keep(this.container, this.parts, snapshot.alarms.map((alarm) => ({ ...alarm, now_ns: snapshot.gateway.now_ns })), (alarm) => `${alarm.kind}\n${alarm.device}`, () => new AlarmLine());
+    keep(
+      this.container,
+      this.parts,
+      snapshot.alarms.map((alarm) => ({ ...alarm, now_ns: snapshot.gateway.now_ns })),
+      (alarm) => `${alarm.kind}\n${alarm.device}`,
+      () => new AlarmLine(),
+    );
   }
 }
 
@@ -86,11 +123,20 @@ class AlarmLine {
     this.title = h("strong");
     this.text = h("span");
     this.since = h("span", { class: "age" });
-    this.element = h("div", { class: "alarm" }, h("span", { class: "sign", "aria-hidden": "true", text: "!" }), h("p", {}, this.title, " ", this.text), this.since);
+    this.element = h(
+      "div",
+      { class: "alarm" },
+      h("span", { class: "sign", "aria-hidden": "true", text: "!" }),
+      h("p", {}, this.title, " ", this.text),
+      this.since,
+    );
   }
 
   update(alarm) {
-    setText(this.title, `${ALARMS[alarm.kind] ?? alarm.kind.replaceAll("_", " ")}${alarm.device ? `: ${alarm.device}` : ""}.`);
+    setText(
+      this.title,
+      `${ALARMS[alarm.kind] ?? alarm.kind.replaceAll("_", " ")}${alarm.device ? `: ${alarm.device}` : ""}.`,
+    );
     setText(this.text, alarm.detail);
     setText(this.since, `for ${span(Math.max(0, (alarm.now_ns - alarm.raised_ns) / 1e9))}`);
   }
@@ -103,30 +149,49 @@ export class More {
     this.outputs = new Lines("Outputs");
     this.past = new Lines("Earlier alarms");
     this.gateway = new Lines("This gateway");
-    container.append(...[this.invites, this.outputs, this.past, this.gateway].map((part) => part.element));
+    container.append(
+      ...[this.invites, this.outputs, this.past, this.gateway].map((part) => part.element),
+    );
   }
 
   update(snapshot) {
     const now = snapshot.gateway.now_ns;
-    this.invites.update(snapshot.invites.map((invite) => [
-      invite.id,
-      invite.name ?? "any name",
-      invite.is_bound ? "a device is enrolling" : `good for ${span(Math.max(0, (invite.expires_ns - now) / 1e9))}`,
-    ]));
-    this.outputs.update(snapshot.outputs.map((output) => [
-      output.name,
-      output.name,
-      output.error || `${count(output.written)} written${output.missed ? `, ${count(output.missed)} missed` : ""}${output.waiting ? `, ${count(output.waiting)} wait` : ""}`,
-      output.error ? "bad" : output.missed ? "warn" : "",
-    ]));
-    this.past.update(snapshot.past_alarms.slice(-8).reverse().map((alarm) => [
-      `${alarm.kind} ${alarm.device} ${alarm.raised_ns}`,
-      `${ALARMS[alarm.kind] ?? alarm.kind}${alarm.device ? `: ${alarm.device}` : ""}`,
-      `${new Date(alarm.raised_ns / 1e6).toLocaleTimeString()}, for ${span((alarm.cleared_ns - alarm.raised_ns) / 1e9)}`,
-    ]));
+    this.invites.update(
+      snapshot.invites.map((invite) => [
+        invite.id,
+        invite.name ?? "any name",
+        invite.is_bound
+          ? "a device is enrolling"
+          : `good for ${span(Math.max(0, (invite.expires_ns - now) / 1e9))}`,
+      ]),
+    );
+    this.outputs.update(
+      snapshot.outputs.map((output) => [
+        output.name,
+        output.name,
+        output.error ||
+          `${count(output.written)} written${output.missed ? `, ${count(output.missed)} missed` : ""}${output.waiting ? `, ${count(output.waiting)} wait` : ""}`,
+        output.error ? "bad" : output.missed ? "warn" : "",
+      ]),
+    );
+    this.past.update(
+      snapshot.past_alarms
+        .slice(-8)
+        .reverse()
+        .map((alarm) => [
+          `${alarm.kind} ${alarm.device} ${alarm.raised_ns}`,
+          `${ALARMS[alarm.kind] ?? alarm.kind}${alarm.device ? `: ${alarm.device}` : ""}`,
+          `${new Date(alarm.raised_ns / 1e6).toLocaleTimeString()}, for ${span((alarm.cleared_ns - alarm.raised_ns) / 1e9)}`,
+        ]),
+    );
     const { gateway, clock } = snapshot;
     this.gateway.update([
-      ["clock", "Clock", `${discipline(clock.discipline)} ±${nanoseconds(clock.uncertainty_ns)}`, clock.is_synchronised ? "" : "warn"],
+      [
+        "clock",
+        "Clock",
+        `${discipline(clock.discipline)} ±${nanoseconds(clock.uncertainty_ns)}`,
+        clock.is_synchronised ? "" : "warn",
+      ],
       ["up", "Running for", span((now - gateway.started_ns) / 1e9)],
       ["at", "Devices reach it at", gateway.addresses.join(", ")],
       ["key", "Fingerprint", gateway.fingerprint],
@@ -144,7 +209,13 @@ class Lines {
 
   update(rows) {
     show(this.element, rows.length > 0);
-    keep(this.list, this.parts, rows, ([key]) => key, () => new Line());
+    keep(
+      this.list,
+      this.parts,
+      rows,
+      ([key]) => key,
+      () => new Line(),
+    );
   }
 }
 

@@ -1,0 +1,96 @@
+"""A real browser for tests, as Debian packages it."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+WAIT_S = 15
+
+
+def is_here() -> bool:
+    """Tell whether the browser is installed."""
+    return CHROMIUM.exists() and DRIVER.exists()
+
+
+class Browser:
+    """One browser with an empty profile, and what a person does with it."""
+
+    def __init__(self, width: int = 1280, height: int = 900) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(CHROMIUM)
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        for argument in (
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-dev-shm-usage", f"--user-data-dir={self._profile.name}",
+            f"--window-size={width},{height}",
+        ):  # fmt: skip
+            options.add_argument(argument)
+        options.accept_insecure_certs = True
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+
+    def close(self) -> None:
+        self.driver.quit()
+        self._profile.cleanup()
+
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+
+    def find(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def text(self, selector: str = "body") -> str:
+        found = self.run("return document.querySelector(arguments[0])?.innerText", selector)
+        return " ".join((found or "").split())
+
+    def run(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def button(self, text: str, within: str = "body") -> WebElement:
+        """Return the button that reads so and is shown."""
+        found = self.until(
+            lambda: next(
+                (
+                    each
+                    for each in self.all(f"{within} button")
+                    if each.text.strip() == text and each.is_displayed()
+                ),
+                None,
+            ),
+            f"a button {text!r}",
+        )
+        assert isinstance(found, WebElement)
+        return found
+
+    def until(self, condition: Callable[[], Any], what: str = "it") -> Any:
+        waiting = WebDriverWait(
+            self.driver,
+            WAIT_S,
+            poll_frequency=0.05,
+            ignored_exceptions=[StaleElementReferenceException],
+        )
+        return waiting.until(lambda _: condition(), f"{what} did not come true")
+
+    def until_text(self, text: str, selector: str = "body") -> None:
+        self.until(lambda: text in self.text(selector), f"{text!r} in {selector}")
+
+    def faults(self) -> list[str]:
+        """Return what the browser complained of."""
+        return [
+            entry["message"]
+            for entry in self.driver.get_log("browser")
+            if entry["level"] in ("SEVERE", "WARNING")
+        ]
