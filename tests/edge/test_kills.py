@@ -19,6 +19,7 @@ from tickseal_edge.identity import Identity
 
 from tickseal import events as ev
 from tickseal import primitives
+from tickseal.core import keyschedule
 from tickseal.core.errors import HandshakeError
 from tickseal.generation import Generation, derive_frame_key
 from tickseal.host.kernel_clock import KernelClock
@@ -125,29 +126,42 @@ def test_sigterm_ends_it_in_time_where_the_gateway_does_not_read(
     asyncio.run(scenario())
 
 
-def test_who_steals_it_with_its_disk_opens_nothing_that_waits(
+def memory(pid: int) -> bytes:
+    """Return all that a process may write to: its heap, its stacks, and what it has freed."""
+    parts = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as file:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, rights = line.split()[:2]
+            start, end = (int(part, 16) for part in span.split("-"))
+            if "w" in rights:
+                with contextlib.suppress(OSError, OverflowError):
+                    file.seek(start)
+                    parts.append(file.read(end - start))
+    return b"\0".join(parts)
+
+
+def test_who_steals_it_with_its_disk_and_memory_opens_nothing_that_waits(
     device: Device, registry: Registry, tmp_path: Path
 ) -> None:
-    """With all that is on the disk, in the hands of one who knows the protocol."""
+    """With all that is on the disk and in the running process, and who knows the protocol."""
 
-    async def scenario() -> dict[str, bytes]:
+    async def scenario() -> tuple[dict[str, bytes], bytes]:
         gateway = await FakeGateway(registry, clock=KernelClock()).start()
         await device.enrol(gateway)
         async with device.running():
             await until(lambda: registry.handles)
         await gateway.stop()
         async with process(device.path, tmp_path / "seals", "seed") as running:
-            await until(lambda: len(seals(tmp_path / "seals")) > 50)
-            await until(lambda: list((device.path / "spool").glob("*")))
+            await until(lambda: len(seals(tmp_path / "seals")) > 100)
+            seen = memory(running.pid)
             running.send_signal(signal.SIGTERM)
             await running.wait()
-        return {str(path): path.read_bytes() for path in device.path.rglob("*") if path.is_file()}
+        disk = {str(path): path.read_bytes() for path in device.path.rglob("*") if path.is_file()}
+        return disk, seen
 
-    disk = asyncio.run(scenario())
+    disk, seen = asyncio.run(scenario())
     (spooled,) = (spool_file.read(data) for name, data in disk.items() if name.endswith(".spool"))
     assert spooled is not None
-    assert len(spooled.frames) > 40
-    # The gateway opens all of it.
     with StateDirectory.open(device.path) as state:
         identity = Identity.load(state)
     public = primitives.x25519_public(identity.private_key)
@@ -156,15 +170,18 @@ def test_who_steals_it_with_its_disk_opens_nothing_that_waits(
     )
     parameters = StreamParameters.decode(offline.parameters)
     metadata = StreamMetadata.decode(offline.metadata)
-    generation = Generation.derive(
-        metadata,
-        parameters,
-        initial_secret=offline.secret,
-        salt=offline.salt,
-        handle=offline.handle,
-    )
-    context = generation.context
-    opener = FrameOpener(generation, live=False)
+
+    def derived() -> Generation:
+        return Generation.derive(
+            metadata,
+            parameters,
+            initial_secret=offline.secret,
+            salt=offline.salt,
+            handle=offline.handle,
+        )
+
+    # The gateway opens all of it.
+    opener = FrameOpener(derived(), live=False)
     opener.announce(spooled.frames[0].tick, spooled.frames[-1].tick + 1)
     for frame in spooled.frames:
         for segment in frame.segments:
@@ -175,13 +192,21 @@ def test_who_steals_it_with_its_disk_opens_nothing_that_waits(
             open_offline_generation(
                 spooled.blob, private=key, device_public=public, psk=identity.psk
             )
-    # And no secret, no key, and no payload lies anywhere on the disk.
-    secrets = [offline.secret] + [
-        derive_frame_key(offline.secret, offline.salt, context, frame.tick, frame.number)
-        for frame in spooled.frames
+    # No secret from which a frame of the past is derived lies on the disk or in the memory.
+    assert hashlib.shake_256(b"seed 2").digest(32) == offline.secret, "the test knows the secret"
+    assert identity.psk in seen, "the memory is the right one"
+    generation = derived()
+    prk = keyschedule.extract(primitives, offline.salt, offline.secret)
+    root = keyschedule.root(primitives, prk, generation.context)
+    past = spooled.frames[:80]
+    secrets = [offline.secret, prk, root]
+    secrets += [generation.walker.secret(tick) for tick in {frame.tick for frame in past[:60]}]
+    secrets += [
+        derive_frame_key(offline.secret, offline.salt, generation.context, frame.tick, frame.number)
+        for frame in past
     ]
-    assert hashlib.shake_256(b"seed 2").digest(32) in (offline.secret, offline.salt)
-    for name, data in disk.items():
-        for secret in secrets:
+    for secret in secrets:
+        assert secret not in seen
+        for name, data in disk.items():
             assert secret not in data, name
             assert secret.hex().encode() not in data, name
