@@ -5,7 +5,7 @@ The classes are the table: a field's name is its wire key, its annotation the ru
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple, TypeVar, dataclass_transform, get_type_hints
 
 from tickseal import cbor
@@ -23,10 +23,12 @@ from tickseal.rules import (
     Flag,
     Handle,
     Name,
+    Nodes,
     Range,
     Rule,
     Salt,
     StreamId,
+    StreamIds,
     Suites,
     Text,
     WishMap,
@@ -274,6 +276,35 @@ class Backfilled(Message):
 
     handle: Handle
     generation: U64
+
+
+@_message("subscribe")
+class Subscribe(Message):
+    """What a sink wants to read; nothing named stands for all that it may. Replaces the last."""
+
+    streams: StreamIds
+
+
+@_message("grant")
+class Grant(Message):
+    """The keys of a span of ticks of one generation; frames below frame_from are not for it."""
+
+    device: Text
+    handle: Handle
+    metadata: EncodedMap
+    parameters: EncodedMap
+    ticks: Range
+    frame_from: U64
+    nodes: Nodes = field(repr=False)
+
+
+@_message("withdrawn")
+class Withdrawn(Message):
+    """The sink erases what it holds of a generation."""
+
+    handle: Handle
+    generation: U64
+    reason: Text
 
 
 class Unknown(NamedTuple):

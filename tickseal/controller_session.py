@@ -6,7 +6,7 @@ from dataclasses import replace
 from tickseal import control
 from tickseal import events as ev
 from tickseal.clock import ClockInterval
-from tickseal.control import Message, ReportRow, Role
+from tickseal.control import Message, ReportRow
 from tickseal.core import constants
 from tickseal.core.errors import (
     ConfigError,
@@ -16,13 +16,14 @@ from tickseal.core.errors import (
 )
 from tickseal.events import CloseReason, Event
 from tickseal.generation import Generation
+from tickseal.granting import GrantingSession
 from tickseal.handshake import FirstRecord, Responder
 from tickseal.liveness import RoundTrip
 from tickseal.metadata import StreamMetadata
 from tickseal.offline import open_offline_generation
 from tickseal.parameters import StreamParameters
 from tickseal.records import RecordType, unpack_segments
-from tickseal.session import Session, State, Table
+from tickseal.session import State, Table
 from tickseal.throttle import Throttle
 
 #: Requests of a device that may wait for the application's answer, of each kind.
@@ -35,6 +36,7 @@ _STREAMS: tuple[type[Message] | RecordType, ...] = (
     control.Offer,
     control.Backfill,
     control.Backfilled,
+    control.Subscribe,
     RecordType.DATA,
 )
 _ENDS: dict[type[Message] | RecordType, State] = {control.Bye: State.CLOSED}
@@ -54,7 +56,7 @@ _TABLE: Table = {
 }
 
 
-class ControllerSession(Session):
+class ControllerSession(GrantingSession):
     """One connection of a device, which speaks first. What to allow is the application's to decide.
 
     Until SessionStarted all may be a replay: nothing outside of this object may change before.
@@ -95,7 +97,6 @@ class ControllerSession(Session):
         self._first: FirstRecord | None = None
         self._enrolling: str | None = None
         self._psk = b""
-        self._role = Role.SOURCE
         self._suites: tuple[int, ...] = ()
         self._opening: dict[str, StreamMetadata] = {}
         self._offered: set[tuple[int, int]] = set()
@@ -297,6 +298,8 @@ class ControllerSession(Session):
                 return [self._on_hello(message, now, monotonic_ns)]
             case control.Stored():
                 return [ev.DeviceStored()]
+            case control.Subscribe():
+                return [self._on_subscribe(message)]
             case _:
                 self._require_source()
                 return self._on_stream_message(message)
@@ -387,10 +390,6 @@ class ControllerSession(Session):
         if self._responder is None or self._first is None:
             raise LocalProtocolError("there is no handshake to answer")
         return self._responder, self._first
-
-    def _require_source(self) -> None:
-        if self._role is not Role.SOURCE:
-            raise RemoteProtocolError("a sink seals nothing: it sends no streams")
 
     def _forget(self) -> None:
         self._psk = b""

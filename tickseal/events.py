@@ -133,7 +133,7 @@ class GenerationStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamRefused(Event):
-    """No generation was started.
+    """No generation was started; at a sink: there is no grant for a stream that it named.
 
     Args:
         reason: the gateway's word ("suite", "profile", ...), or of this side "policy" (the
@@ -188,6 +188,32 @@ class StoredUntil(Event):
     handle: int
     generation: int
     frame_until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantReceived(Event):
+    """A sink may open a span of a stream: install its generation, or renew the one that it holds.
+
+    Args:
+        generation: holds the epochs of the span and nothing else.
+        device: name of the source.
+        ticks: half-open range (from, until).
+        frame_from: first frame number that may come.
+    """
+
+    generation: Generation
+    device: str
+    ticks: tuple[int, int]
+    frame_from: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantWithdrawn(Event):
+    """A sink may not open a generation any more: erase it."""
+
+    handle: int
+    generation: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +306,17 @@ class OpenRequested(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubscribeRequested(Event):
+    """A sink wants to read streams: answer with grant_span() or refuse_subscription().
+
+    Args:
+        streams: ids; none stands for all that it may read. They replace those of before.
+    """
+
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineGenerationOffered(Event):
     """A generation that the device began alone: answer with answer_offer().
 
@@ -293,7 +330,7 @@ class OfflineGenerationOffered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentsReceived(Event):
-    """Data came on the control connection. The views stay valid."""
+    """Data came on the control connection: a source's, or for a sink. The views stay valid."""
 
     segments: tuple[memoryview, ...]
 

@@ -1,5 +1,7 @@
 """FrameKeys: any frame key that a generation still holds (docs/protocol.md sections 3 and 5.1)."""
 
+from collections.abc import Iterable
+
 from tickseal.core.keyschedule import frame_key_message
 from tickseal.generation import Generation
 from tickseal.primitives import HashState, hmac_states
@@ -26,12 +28,7 @@ class FrameKeys:
         # HMAC under the epoch secret that has taken in the label and the tick, and its outer half.
         self._ticks: dict[int, tuple[HashState, HashState]] = {}
         self.derived = 0
-        parameters, walker = generation.parameters, generation.walker
-        if parameters.depth:
-            self.first_tick = walker.start << parameters.epoch_bits
-            self.end_tick = min(walker.end << parameters.epoch_bits, 1 << 64)
-        else:
-            self.first_tick, self.end_tick = 0, 1 << 64
+        self.first_tick, self.end_tick = _span(generation)
 
     def derive(self, tick: int, frame: bytes) -> bytes:
         """Return the 32-byte frame key.
@@ -58,8 +55,16 @@ class FrameKeys:
         epoch = generation.epoch(tick)
         generation.walker.puncture(epoch)
         self.first_tick = epoch << generation.parameters.epoch_bits
-        for behind in [held for held in self._ticks if held < self.first_tick]:
-            del self._ticks[behind]
+        self._drop_behind()
+
+    def renew(self, nodes: Iterable[tuple[int, int, bytes]]) -> None:
+        """Hold the epochs of another grant of the generation; what was erased stays so.
+
+        Args, Raises: as of Generation.renew().
+        """
+        self._generation.renew(nodes)
+        self.first_tick, self.end_tick = _span(self._generation)
+        self._drop_behind()
 
     def clear(self) -> None:
         """Erase everything."""
@@ -70,6 +75,10 @@ class FrameKeys:
     def __repr__(self) -> str:
         return f"<FrameKeys of {self._generation!r}>"
 
+    def _drop_behind(self) -> None:
+        for behind in [held for held in self._ticks if held < self.first_tick]:
+            del self._ticks[behind]
+
     def _prepare(self, tick: int) -> tuple[HashState, HashState]:
         states = hmac_states(self._generation.walker.secret(self._generation.epoch(tick)))
         states[0].update(frame_key_message(tick, 0)[:-9])
@@ -77,3 +86,13 @@ class FrameKeys:
             del self._ticks[next(iter(self._ticks))]
         self._ticks[tick] = states
         return states
+
+
+def _span(generation: Generation) -> tuple[int, int]:
+    parameters, walker = generation.parameters, generation.walker
+    if not parameters.depth:
+        return 0, 1 << 64
+    return (
+        walker.start << parameters.epoch_bits,
+        min(walker.end << parameters.epoch_bits, 1 << 64),
+    )

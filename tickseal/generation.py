@@ -91,17 +91,7 @@ class Generation:
         Raises:
             LocalProtocolError: the nodes are not of such a tree, or the depth is 0.
         """
-        nodes = list(nodes)
-        if not nodes or not parameters.depth:
-            raise LocalProtocolError("a grant has at least one node, and a depth above 0")
-        for level, index, secret in nodes:
-            if (
-                not 0 <= level <= parameters.depth
-                or not 0 <= index < 1 << (parameters.depth - level)
-                or len(secret) != constants.SECRET_BYTES
-            ):
-                raise LocalProtocolError(f"no node {index} of level {level} in this tree")
-        return cls(metadata, parameters, handle=handle, walker=Walker(primitives, nodes))
+        return cls(metadata, parameters, handle=handle, walker=_granted(parameters, nodes))
 
     @property
     def stream_id(self) -> str:
@@ -132,12 +122,35 @@ class Generation:
             raise LocalProtocolError(f"a grant from tick {from_tick} until {until_tick} is empty")
         return self.walker.cover(self.epoch(from_tick), self.epoch(until_tick - 1) + 1)
 
+    def renew(self, nodes: Iterable[tuple[int, int, bytes]]) -> None:
+        """Hold the epochs of another grant of this generation; what was erased stays so.
+
+        Args, Raises: as of from_grant().
+        """
+        walker = _granted(self.parameters, nodes)
+        walker.puncture(self.walker.start)
+        self.walker = walker
+
     def clear(self) -> None:
         """Erase the secrets, as far as CPython allows (docs/security.md)."""
         self.walker.clear()
 
     def __repr__(self) -> str:
         return f"<Generation {self.number:016x} of {self.stream_id!r}>"
+
+
+def _granted(parameters: StreamParameters, nodes: Iterable[tuple[int, int, bytes]]) -> Walker:
+    nodes = list(nodes)
+    if not nodes or not parameters.depth:
+        raise LocalProtocolError("a grant has at least one node, and a depth above 0")
+    for level, index, secret in nodes:
+        if (
+            not 0 <= level <= parameters.depth
+            or not 0 <= index < 1 << (parameters.depth - level)
+            or len(secret) != constants.SECRET_BYTES
+        ):
+            raise LocalProtocolError(f"no node {index} of level {level} in this tree")
+    return Walker(primitives, nodes)
 
 
 def derive_frame_key(

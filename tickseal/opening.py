@@ -2,6 +2,7 @@
 
 import struct
 from collections import Counter
+from collections.abc import Iterable
 from hashlib import sha256
 from hmac import compare_digest
 from typing import NamedTuple, Protocol
@@ -199,6 +200,14 @@ class FrameOpener:
         self._tick_base = from_tick
         self._beyond = errors.LATE
         self._puncture(from_tick)
+
+    def renew(self, nodes: Iterable[tuple[int, int, bytes]]) -> None:
+        """Hold the epochs of another grant of this generation from now on (section 9.2).
+
+        Args, Raises: as of Generation.renew().
+        """
+        self._keys.renew(nodes)
+        self._narrow()
 
     # The checks stand in one function, in the protocol's order: calls would cost a third more time.
     def open(  # noqa: PLR0912, PLR0915

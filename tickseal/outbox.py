@@ -4,7 +4,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tickseal.records import RecordType, encode_record, pack_segments
+from tickseal.records import RecordType, encode_record, pack_segments, unpack_segments
 
 #: Bytes of control that may wait. A peer that lets more pile up does not read.
 CONTROL_MAX_BYTES = 256 << 10
@@ -31,14 +31,16 @@ class Outbox:
 
     Attributes:
         refused_segments: segments that found no room, so far.
+        dropped_segments: segments that made room for newer ones, so far.
     """
 
-    __slots__ = ("_lanes", "_sizes", "refused_segments")
+    __slots__ = ("_lanes", "_sizes", "dropped_segments", "refused_segments")
 
     def __init__(self) -> None:
         self._lanes: tuple[deque[tuple[RecordType, bytes]], ...] = tuple(deque() for _ in Lane)
         self._sizes = [0] * len(Lane)
         self.refused_segments = 0
+        self.dropped_segments = 0
 
     @property
     def is_empty(self) -> bool:
@@ -68,6 +70,17 @@ class Outbox:
             self._sizes[lane] += len(body)
         self.refused_segments += len(segments) - taken
         return taken
+
+    def put_newest(self, segments: Sequence[bytes]) -> None:
+        """Queue live segments; where there is no room for all, the oldest make way."""
+        waiting = self._lanes[Lane.LIVE]
+        for body in list(pack_segments(segments)):
+            waiting.append((RecordType.DATA, body))
+            self._sizes[Lane.LIVE] += len(body)
+        while self._sizes[Lane.LIVE] > DATA_MAX_BYTES:
+            _, body = waiting.popleft()
+            self._sizes[Lane.LIVE] -= len(body)
+            self.dropped_segments += len(unpack_segments(body))
 
     def take(self, seal: Callable[[bytes], bytes]) -> bytes:
         """Return the bytes to send next: all control, and about 64 KiB from the other lanes.

@@ -1,7 +1,7 @@
 """SegmentReceiver: a sink's streams and generations; segments in, frames out, nothing raised."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -63,6 +63,10 @@ class ReceivedGeneration:
         return self.opener.highest_frame + 1 - self._first_frame - self.frames
 
 
+#: Told of a segment that was opened: whose it is, the segment, and what was in it.
+Tap = Callable[[ReceivedGeneration, Buffer, OpenedSegment], None]
+
+
 class _Stream:
     __slots__ = ("by_low_bits", "handle", "is_revoked", "latest", "unheld")
 
@@ -85,6 +89,8 @@ class SegmentReceiver:
     Attributes:
         refusals: segments refused before any generation was found, by reason; the others are
             counted by the openers.
+        tap: is told of every segment that was opened, as it came; None where nobody asks. It must
+            not raise, nor change what the receiver holds.
     """
 
     __slots__ = (
@@ -94,6 +100,7 @@ class SegmentReceiver:
         "_is_compact",
         "_streams",
         "refusals",
+        "tap",
     )
 
     def __init__(self, profile: Profile = Profile.STANDARD) -> None:
@@ -103,6 +110,7 @@ class SegmentReceiver:
         self._handle_mask = (1 << constants.HANDLE_BITS[profile]) - 1
         self._streams: dict[int, _Stream] = {}
         self.refusals: Counter[str] = Counter()
+        self.tap: Tap | None = None
 
     def install(
         self, generation: Generation, *, is_live: bool = True, highest_frame: int = -1
@@ -212,6 +220,8 @@ class SegmentReceiver:
                 continue
             if stream.latest is not received and received.opener.is_live:
                 self._took_over(stream, received, now)
+            if self.tap is not None:
+                self.tap(received, segment, opened)
             payload = received.assembler.add(opened)
             if payload is not None:
                 self._complete(received, opened, payload, frames)

@@ -100,6 +100,43 @@ def rows_of(kind: Callable[..., tuple[int, ...]], limits: tuple[int, ...], most:
     )
 
 
+def _nodes() -> Rule:
+    def is_node(value: object) -> bool:
+        match value:
+            case (level, index, bytes(secret)):
+                return (
+                    _is_unsigned(level, constants.DEPTH_MAX)
+                    and _is_unsigned(index, (1 << constants.DEPTH_MAX) - 1)
+                    and len(secret) == constants.SECRET_BYTES
+                )
+            case _:
+                return False
+
+    most = 2 * constants.DEPTH_MAX
+    return Rule(
+        f"1..{most} nodes, each a level, an index and a secret of 32 bytes",
+        lambda nodes: (
+            isinstance(nodes, tuple) and 1 <= len(nodes) <= most and all(map(is_node, nodes))
+        ),
+        lambda value: tuple(map(_tuple, value)) if type(value) is list else value,
+        lambda nodes: [list(node) for node in nodes],
+    )
+
+
+def _texts(each: Rule, most: int) -> Rule:
+    return Rule(
+        f"up to {most} different texts, each {each.says}",
+        lambda texts: (
+            isinstance(texts, tuple)
+            and len(texts) <= most
+            and all(map(each.accepts, texts))
+            and len(set(texts)) == len(texts)
+        ),
+        _tuple,
+        list,
+    )
+
+
 def one_of(kind: type[enum.Enum]) -> Rule:
     """Return the rule for a member of an enum whose values are the words on the wire."""
     words: dict[object, enum.Enum] = {member.value: member for member in kind}
@@ -120,6 +157,10 @@ Name = Annotated[str, _text(1, 64)]
 Text = Annotated[str, _text(0, 200)]
 StreamId = Annotated[str, _text(1, 128)]
 Salt = Annotated[bytes, _bytes(constants.SALT_BYTES, constants.SALT_BYTES)]
+#: Streams that one `subscribe` can name.
+SUBSCRIBED_MAX = 64
+StreamIds = Annotated[tuple[str, ...], _texts(_text(1, 128), SUBSCRIBED_MAX)]
+Nodes = Annotated[tuple[tuple[int, int, bytes], ...], _nodes()]
 Confirm = Annotated[bytes, _bytes(constants.CONFIRM_BYTES, constants.CONFIRM_BYTES)]
 EncodedMap = Annotated[bytes, _bytes(1, constants.METADATA_MAX_BYTES)]
 Blob = Annotated[bytes, _bytes(1, 8192)]

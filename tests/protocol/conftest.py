@@ -16,6 +16,7 @@ from tickseal.negotiation import AcceptancePolicy, NegotiationPolicy, Wish, clam
 from tickseal.parameters import StreamParameters
 from tickseal.records import RecordType, encode_record
 from tickseal.session import Session
+from tickseal.sink_session import SinkSession
 from tickseal.source_session import Credentials, SourceSession
 
 SECOND = 10**9
@@ -35,6 +36,7 @@ class Conversation:
         self,
         credentials: Credentials = CREDENTIALS,
         *,
+        sink: bool = False,
         source: dict[str, Any] | None = None,
         controller: dict[str, Any] | None = None,
     ) -> None:
@@ -42,9 +44,12 @@ class Conversation:
         #: How far the gateway's clock is ahead of the device's.
         self.ahead_ns = 0
         shared = {"random_bytes": random.Random(1).randbytes, "monotonic_ns": 0}
-        ours = {"name": "porch", "software": "test 1", "policy": AcceptancePolicy()}
+        ours: dict[str, Any] = {"name": "porch", "software": "test 1"}
         theirs = {"name": "shed", "udp_port": 4711, "private_key": self.GATEWAY}
-        self.source = SourceSession(credentials=credentials, **(shared | ours | (source or {})))
+        ours |= {"suites": (1, 2)} if sink else {"policy": AcceptancePolicy()}
+        device: type[Any] = SinkSession if sink else SourceSession
+        #: The device's end, whichever its role.
+        self.source: Any = device(credentials=credentials, **(shared | ours | (source or {})))
         self.controller = ControllerSession(**(shared | theirs | (controller or {})))
         self.decide: Callable[[ev.HandshakeRequested], None] = lambda request: (
             self.controller.accept(

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streams import vectors
 
 from tickseal import cbor, control, rules
 from tickseal.clock import ClockDiscipline, ClockInterval
@@ -42,6 +43,16 @@ STRATEGIES = {
     rules.Name: st.text(letters, min_size=1, max_size=16),
     rules.Text: st.text(letters, max_size=50),
     rules.StreamId: st.text(letters, min_size=1, max_size=32),
+    rules.StreamIds: st.lists(
+        st.text(letters, min_size=1, max_size=32), max_size=64, unique=True
+    ).map(tuple),
+    rules.Nodes: st.lists(
+        st.tuples(
+            st.integers(0, 48), st.integers(0, 2**48 - 1), st.binary(min_size=32, max_size=32)
+        ),
+        min_size=1,
+        max_size=96,
+    ).map(tuple),
     rules.Salt: st.binary(min_size=32, max_size=32),
     rules.Confirm: st.binary(min_size=16, max_size=16),
     rules.EncodedMap: st.binary(min_size=1, max_size=1024),
@@ -60,6 +71,10 @@ def any_of(kind: type[Message]) -> st.SearchStrategy[Message]:
     return st.builds(kind, **{key: STRATEGIES[hint] for key, hint in hints.items()})
 
 
+GRANT: dict[str, Any] = {
+    "m": "grant", "device": "d", "handle": 1, "metadata": b"m", "parameters": b"p",
+    "ticks": [0, 1], "frame_from": 0, "nodes": [[0, 0, bytes(32)]],
+}  # fmt: skip
 messages = st.sampled_from(sorted(KINDS.values(), key=control.message_name)).flatmap(any_of)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.floats() | st.text(letters)
@@ -86,7 +101,7 @@ def tables_of_the_page() -> dict[str, set[str]]:
 def test_the_classes_are_the_tables_of_the_protocol_page() -> None:
     ours = {name: set(get_type_hints(kind)) for name, kind in KINDS.items()}
     assert ours == tables_of_the_page()
-    assert len(ours) == 21
+    assert len(ours) == 24
 
 
 @given(messages)
@@ -102,6 +117,23 @@ def test_the_bytes_are_those_of_the_page() -> None:
         b"\xa4" b"amdping" b"an\x01" b"ctai\x82\x02\x19\x01\x2c" b"jdisciplinecptp"
     )  # fmt: skip
     assert encode(control.Stored()) == b"\xa1amfstored"
+
+
+def test_the_golden_messages_are_taken_and_the_others_are_not() -> None:
+    golden = vectors("control")
+    for row in golden["accepted"]:
+        data = bytes.fromhex(row["encoding"])
+        assert encode(decode(data)) == data  # type: ignore[arg-type]
+    for row in golden["ignored"]:
+        assert decode(bytes.fromhex(row["encoding"])) == Unknown()
+    for row in golden["refused"]:
+        with pytest.raises(RemoteProtocolError):
+            decode(bytes.fromhex(row["encoding"]))
+
+
+def test_a_grant_does_not_show_its_secrets() -> None:
+    grant = decode(cbor.encode({**GRANT, "nodes": [[0, 0, b"s" * 32]]}))
+    assert "sss" not in repr(grant)
 
 
 @given(st.binary(max_size=200))
@@ -150,6 +182,20 @@ def test_refuses_a_key_too_many_and_a_key_too_few(message: Message, data: st.Dat
         {"m": "report", "streams": [[1, 2, 3, 4]]},
         {"m": "report", "streams": [[1, 2, 3, 4, -5]]},
         {"m": "report", "streams": [[1, 2, 3, 4, 5]] * 257},
+        {"m": "subscribe", "streams": ["a", "a"]},
+        {"m": "subscribe", "streams": [""]},
+        {"m": "subscribe", "streams": [1]},
+        {"m": "subscribe", "streams": [str(n) for n in range(65)]},
+        {**GRANT, "nodes": []},
+        {**GRANT, "nodes": [[0, 0, bytes(32)]] * 97},
+        {**GRANT, "nodes": [[0, 0]]},
+        {**GRANT, "nodes": [[49, 0, bytes(32)]]},
+        {**GRANT, "nodes": [[0, 2**48, bytes(32)]]},
+        {**GRANT, "nodes": [[0, 0, bytes(33)]]},
+        {**GRANT, "nodes": [[0, 0, "x" * 32]]},
+        {**GRANT, "nodes": [[True, 0, bytes(32)]]},
+        {**GRANT, "nodes": [7]},
+        {**GRANT, "nodes": 7},
         {"m": "open", "metadata": b"x", "wish": {"suites": []}},
         {"m": "open", "metadata": b"x", "wish": {"suites": [[]]}},
         {"m": "open", "metadata": b"x", "wish": {"suites": [1, 1]}},
@@ -190,6 +236,11 @@ def test_a_message_of_a_later_version_is_unknown_and_not_an_error() -> None:
 def test_refuses_a_message_over_16384_bytes() -> None:
     with pytest.raises(RemoteProtocolError):
         decode(cbor.encode({"m": "teleport", "padding": bytes(16_384)}))
+    widest = control.Grant(
+        device="d" * 200, handle=1, metadata=bytes(1024), parameters=bytes(1024),
+        ticks=(0, 2**64 - 1), frame_from=0, nodes=((48, 2**48 - 1, bytes(32)),) * 96,
+    )  # fmt: skip
+    assert decode(encode(widest)) == widest
     longest = control.Report(streams=(ReportRow(2**32 - 1, *[2**64 - 1] * 4),) * 256)
     assert decode(encode(longest)) == longest
 

@@ -30,6 +30,15 @@ OPENED = control.Opened(
     salt=bytes(32),
     confirm=bytes(16),
 )
+GRANT = control.Grant(
+    device="d",
+    handle=1,
+    metadata=StreamMetadata(id="s", type="t").encode(),
+    parameters=StreamParameters(t0_ns=0, generation=2, depth=4).encode(),
+    ticks=(0, 2),
+    frame_from=0,
+    nodes=((1, 0, bytes(32)),),
+)
 EXAMPLES: list[control.Message] = [
     control.Hello(
         role=Role.SOURCE, name="n", software="s", suites=(1,), tai=(0, 1), discipline=NTP
@@ -55,6 +64,9 @@ EXAMPLES: list[control.Message] = [
     control.Backfill(handle=1, generation=2, ticks=(0, 1), frames=(0, 1)),
     control.StoredUntil(handle=1, generation=2, frame_until=3),
     control.Backfilled(handle=1, generation=2),
+    control.Subscribe(streams=("s",)),
+    GRANT,
+    control.Withdrawn(handle=1, generation=2, reason="policy"),
 ]  # fmt: skip
 FROM_CONTROLLER = {
     control.Ping, control.Pong, control.Alarm, control.Report, control.Resync, control.Rekey,
@@ -64,6 +76,12 @@ FROM_DEVICE = {
     control.Ping, control.Pong, control.Alarm, control.Open, control.Close, control.Offer,
     control.Backfill, control.Backfilled,
 }  # fmt: skip
+
+
+TO_SINK = {
+    control.Ping, control.Pong, control.Alarm, control.Refused, control.Grant, control.Withdrawn,
+}  # fmt: skip
+FROM_SINK = {control.Ping, control.Pong, control.Alarm, control.Subscribe}
 
 
 def test_there_is_an_example_of_every_message() -> None:
@@ -225,12 +243,16 @@ def test_an_altered_byte_ends_the_session_it_was_sent_to(
         assert not pair.at_controller, "only waiting for the rest is allowed"
 
 
+@pytest.mark.parametrize("sink", [False, True], ids=["source", "sink"])
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: control.message_name(type(m)))
 def test_a_message_that_is_not_due_ends_the_session(
-    conversation: Any, message: control.Message
+    conversation: Any, message: control.Message, sink: bool
 ) -> None:
-    for end, allowed in (("source", FROM_CONTROLLER), ("controller", FROM_DEVICE)):
-        pair = conversation().talk()
+    ends = (("source", FROM_CONTROLLER), ("controller", FROM_DEVICE))
+    if sink:
+        ends = (("source", TO_SINK), ("controller", FROM_SINK))
+    for end, allowed in ends:
+        pair = conversation(sink=sink).talk()
         pair.wait(1)
         pair.grant = lambda request: None
         session = getattr(pair, end)
@@ -262,12 +284,15 @@ messages = st.sampled_from(EXAMPLES) | st.dictionaries(
 @settings(max_examples=60)
 @given(
     end=st.sampled_from(["source", "controller"]),
+    sink=st.booleans(),
     sent=st.lists(messages | st.binary(max_size=40), max_size=8),
 )
 def test_any_order_of_anything_gives_events_or_the_end(
-    conversation: Any, end: str, sent: list[Any]
+    conversation: Any, end: str, sink: bool, sent: list[Any]
 ) -> None:
-    pair = conversation().talk().open()
+    pair = conversation(sink=sink).talk()
+    if not sink:
+        pair.open()
     session = getattr(pair, end)
     pair.grant = lambda request: None
     for item in sent:
@@ -285,7 +310,7 @@ def test_a_sink_sends_no_streams(conversation: Any) -> None:
         lambda pair: pair.inject(pair.controller, EXAMPLES[9]),
         lambda pair: pair.give(pair.controller, encode_record(RecordType.DATA, b"\0\1x")),
     ):
-        pair = conversation(source={"role": Role.SINK}).talk()
+        pair = conversation(sink=True).talk()
         hostile(pair)
         assert pair.end(pair.controller) is CloseReason.PROTOCOL
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tickseal import control, primitives
 from tickseal import events as ev
 from tickseal.clock import ClockDiscipline
-from tickseal.control import Role
 from tickseal.core import keyschedule
 from tickseal.core.errors import LocalProtocolError
 from tickseal.events import CloseReason
@@ -211,13 +210,6 @@ def test_only_a_device_with_an_invite_is_enrolled(conversation: Any) -> None:
     with pytest.raises(LocalProtocolError, match="shows an invite"):
         pair.decide = lambda _: pair.controller.accept(pair.PSK)
         pair.talk()
-
-
-def test_a_sink_cannot_open_a_stream(conversation: Any) -> None:
-    pair = conversation(source={"role": Role.SINK}).talk()
-    assert pair.one(pair.controller, ev.SessionStarted).hello.role is Role.SINK
-    with pytest.raises(LocalProtocolError, match="sink"):
-        pair.source.open_stream(pair.STREAM, Wish())
 
 
 def test_an_enrolling_device_opens_nothing_before_its_identity_is_stored(conversation: Any) -> None:

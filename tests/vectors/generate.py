@@ -7,11 +7,12 @@ library; where the two disagree, one of them or the text is wrong.
 import sys
 from pathlib import Path
 
+import make_grants
 import make_keys
 import make_segments
 import make_sessions
 
-FILES = make_keys.FILES | make_segments.FILES | make_sessions.FILES
+FILES = make_keys.FILES | make_segments.FILES | make_sessions.FILES | make_grants.FILES
 
 
 def main(folder: Path) -> None:

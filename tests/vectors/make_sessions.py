@@ -7,6 +7,7 @@ from typing import Any
 
 import reference_noise as noise
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from make_grants import grant_message
 from make_keys import T0, make_stream
 from notation import document, fixed, noted
 from reference_cbor import encode
@@ -59,6 +60,10 @@ def control_messages() -> list[dict[str, Any]]:
         {"m": "backfill", **both, "ticks": [100, 200], "frames": [0, 2**40]},
         {"m": "stored_until", **both, "frame_until": 2**40},
         {"m": "backfilled", **both},
+        {"m": "subscribe", "streams": []},
+        {"m": "subscribe", "streams": ["yard", "\u6c34\u6e29"]},
+        grant_message(s, (100, 700), 2**33),
+        {"m": "withdrawn", **both, "reason": "ended"},
     ]  # fmt: skip
 
 
@@ -87,6 +92,9 @@ def control() -> str:
         "handle": 2**32},
         "udp beyond a port": {**WELCOME, "udp": 65536}, "accepted a number": {
             "m": "offered", "handle": 1, "generation": 1, "accepted": 1, "reason": ""},
+        "a stream named twice": {"m": "subscribe", "streams": ["a", "a"]},
+        "65 streams": {"m": "subscribe", "streams": [str(n) for n in range(65)]},
+        "an empty stream id": {"m": "subscribe", "streams": [""]},
     }  # fmt: skip
     return document(
         "section 7",

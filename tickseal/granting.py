@@ -1,0 +1,103 @@
+"""GrantingSession: what a controller says to a separate sink (docs/protocol.md section 9)."""
+
+from collections.abc import Sequence
+
+from tickseal import control
+from tickseal import events as ev
+from tickseal.control import Role
+from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
+from tickseal.events import Event
+from tickseal.generation import Generation
+from tickseal.session import Session, State
+
+
+class GrantingSession(Session):
+    """The part of a controller's session that is for sinks; it does nothing for sources."""
+
+    def __init__(self, monotonic_ns: int) -> None:
+        super().__init__(monotonic_ns)
+        self._role = Role.SOURCE
+
+    # --- What the application calls ---
+
+    @property
+    def dropped_segments(self) -> int:
+        """Segments that forward() dropped, as the sink did not keep up, so far."""
+        return self._outbox.dropped_segments
+
+    def grant_span(
+        self,
+        generation: Generation,
+        *,
+        device: str,
+        from_tick: int,
+        until_tick: int,
+        frame_from: int,
+    ) -> None:
+        """Give a sink the keys of the ticks [from, until), rounded out to whole epochs.
+
+        Args:
+            generation: as the gateway holds it; nothing of it moves.
+            device: name of the source, 0..200 bytes.
+            frame_from: first frame number that the sink may open.
+        Raises:
+            LocalProtocolError: not running, no sink, the span is empty or not held any more, or the
+                stream's depth is 0.
+        """
+        self._require_running_sink()
+        self._send(
+            control.Grant(
+                device=device,
+                handle=generation.handle,
+                metadata=generation.metadata.encode(),
+                parameters=generation.parameters.encode(),
+                ticks=(from_tick, until_tick),
+                frame_from=frame_from,
+                nodes=tuple(generation.grant(from_tick, until_tick)),
+            )
+        )
+
+    def withdraw(self, handle: int, generation: int, reason: str) -> None:
+        """Tell a sink to erase what it holds of a generation.
+
+        Raises:
+            LocalProtocolError: not running, no sink, or a value out of range.
+        """
+        self._require_running_sink()
+        self._send(control.Withdrawn(handle=handle, generation=generation, reason=reason))
+
+    def refuse_subscription(self, stream_id: str, reason: str, detail: str = "") -> None:
+        """Tell a sink that it gets no grant for a stream that it named.
+
+        Raises:
+            LocalProtocolError: not running, no sink, or a text too long.
+        """
+        self._require_running_sink()
+        self._send(control.Refused(stream=stream_id, reason=reason, detail=detail))
+
+    def forward(self, segments: Sequence[bytes]) -> None:
+        """Send sealed segments on to a sink; where too many wait, the oldest are dropped.
+
+        Args:
+            segments: 1..65532 bytes each.
+        Raises:
+            LocalProtocolError: not running, no sink, or a segment has a size that there is not.
+        """
+        self._require_running_sink()
+        self._outbox.put_newest(segments)
+
+    # --- What the device sends ---
+
+    def _on_subscribe(self, message: control.Subscribe) -> Event:
+        if self._role is not Role.SINK:
+            raise RemoteProtocolError("a source reads nothing: it has no subscriptions")
+        return ev.SubscribeRequested(streams=message.streams)
+
+    def _require_source(self) -> None:
+        if self._role is not Role.SOURCE:
+            raise RemoteProtocolError("a sink seals nothing: it sends no streams")
+
+    def _require_running_sink(self) -> None:
+        self._require(State.RUNNING)
+        if self._role is not Role.SINK:
+            raise LocalProtocolError("a source is given no grants and no segments")
