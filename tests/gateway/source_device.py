@@ -60,6 +60,7 @@ class Device:
             monotonic_ns=boottime_ns(),
         )
         self.events = []
+        self.written: list[bytes] = []
         self._changed = asyncio.Event()
         self.flush()
         reader = asyncio.create_task(self._read())
@@ -201,6 +202,7 @@ class Device:
     def flush(self) -> None:
         """Write what the session has to say."""
         while data := self.session.data_to_send():
+            self.written.append(data)
             self.link.write(data)
 
     async def wait_for(self, kind: type[E], *, since: int = 0) -> E:

@@ -34,6 +34,11 @@ def named(view: View) -> dict[str, str]:
     return {device["name"]: device["state"] for device in devices}
 
 
+def port_of(view: View) -> int:
+    gateway: Any = view.snapshot()["gateway"]
+    return int(gateway["tcp_port"])
+
+
 def test_a_device_enrols_streams_and_is_stored(gateways: GatewayFactory) -> None:
     async def main() -> None:
         async with gateways.inside() as view:
@@ -175,45 +180,30 @@ def test_a_replayed_first_message_opens_nothing_and_displaces_nobody(
 ) -> None:
     async def main() -> None:
         async with gateways.inside() as view:
-            token = await invited(view)
-            device = Device(token)
-            recorded: list[bytes] = []
-            write = TCPLink.write
-
-            def tap(link: TCPLink, data: bytes) -> None:
-                recorded.append(data)
-                write(link, data)
-
-            TCPLink.write = tap  # type: ignore[method-assign]
-            try:
-                async with device.connected():
-                    pass
-                first_of_invite = recorded[0]
-                recorded.clear()
-                async with device.connected():
-                    TCPLink.write = write  # type: ignore[method-assign]
-                    first_of_device = recorded[0]
-                    await device.open()
-                    before = view.snapshot()["devices"]
-                    for first in (first_of_device, first_of_invite):
-                        link = await TCPLink.connect(
-                            "127.0.0.1", view.snapshot()["gateway"]["tcp_port"]
-                        )
-                        link.write(first)
-                        assert await link.receive()  # an answer that only the device can read
-                        link.write(b"\x00\x11\x05" + bytes(16))
-                        with contextlib.suppress(LinkError):
-                            assert not await link.receive()
-                        await link.close()
-                    await device.send(1)
-                    await until(lambda: view.snapshot()["totals"]["frames"] == 1)
-                    after: Any = view.snapshot()["devices"]
-                    assert [d["session"]["address"] for d in after] == ["127.0.0.1"]
-                    assert after[0]["session"]["age_s"] >= before[0]["session"]["age_s"]
-                    assert not any(isinstance(e, ev.SessionClosed) for e in device.events)
-                    assert not view.snapshot()["alarms"]
-            finally:
-                TCPLink.write = write  # type: ignore[method-assign]
+            device = Device(await invited(view))
+            async with device.connected():
+                first_of_invite = device.written[0]
+            await until(lambda: view.snapshot()["totals"]["sessions"] == 0)
+            async with device.connected():
+                first_of_device = device.written[0]
+                await device.open()
+                await until(lambda: view.snapshot()["totals"]["sessions"] == 1)
+                session = view._parts.controller.connections
+                before = dict(session)
+                for first in (first_of_device, first_of_invite):
+                    link = await TCPLink.connect("127.0.0.1", port_of(view))
+                    link.write(first)
+                    assert await link.receive()  # an answer that only the device can read
+                    link.write(b"\x00\x11\x05" + bytes(16))
+                    with contextlib.suppress(LinkError):
+                        assert not await link.receive()
+                    await link.close()
+                await device.send(1)
+                await until(lambda: view.snapshot()["totals"]["frames"] == 1)
+                assert session == before
+                assert not any(isinstance(e, ev.SessionClosed) for e in device.events)
+                assert len(named(view)) == 1
+                assert not view.snapshot()["alarms"]
 
     run(main())
 

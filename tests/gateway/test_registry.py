@@ -94,6 +94,17 @@ def test_a_stream_has_one_handle_for_life(tmp_path: Path) -> None:
     registry.close()
 
 
+def test_the_low_bytes_of_a_devices_handles_differ_as_long_as_they_can(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry.db")
+    device = enrolled(registry)
+    for number in range(258):
+        registry.claim_stream(device, StreamMetadata(id=f"s{number}", type="t"))
+    handles = [stream.handle for stream in registry.streams_of(device.id)]
+    assert len(set(handles)) == 258
+    assert len({handle & 0xFF for handle in handles[:256]}) == 256
+    registry.close()
+
+
 def test_a_name_is_free_again_after_its_device_was_revoked(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry.db")
     device = enrolled(registry)
