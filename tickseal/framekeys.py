@@ -55,7 +55,7 @@ class FrameKeys:
         epoch = generation.epoch(tick)
         generation.walker.puncture(epoch)
         self.first_tick = epoch << generation.parameters.epoch_bits
-        self._drop_behind()
+        self._drop_unheld()
 
     def renew(self, nodes: Iterable[tuple[int, int, bytes]]) -> None:
         """Hold the epochs of another grant of the generation; what was erased stays so.
@@ -64,7 +64,7 @@ class FrameKeys:
         """
         self._generation.renew(nodes)
         self.first_tick, self.end_tick = _span(self._generation)
-        self._drop_behind()
+        self._drop_unheld()
 
     def clear(self) -> None:
         """Erase everything."""
@@ -75,9 +75,9 @@ class FrameKeys:
     def __repr__(self) -> str:
         return f"<FrameKeys of {self._generation!r}>"
 
-    def _drop_behind(self) -> None:
-        for behind in [held for held in self._ticks if held < self.first_tick]:
-            del self._ticks[behind]
+    def _drop_unheld(self) -> None:
+        for tick in [kept for kept in self._ticks if not self.first_tick <= kept < self.end_tick]:
+            del self._ticks[tick]
 
     def _prepare(self, tick: int) -> tuple[HashState, HashState]:
         states = hmac_states(self._generation.walker.secret(self._generation.epoch(tick)))

@@ -207,7 +207,7 @@ class FrameOpener:
         Args, Raises: as of Generation.renew().
         """
         self._keys.renew(nodes)
-        self._narrow()
+        self._drop_unheld()
 
     # The checks stand in one function, in the protocol's order: calls would cost a third more time.
     def open(  # noqa: PLR0912, PLR0915
@@ -370,6 +370,12 @@ class FrameOpener:
 
     def _puncture(self, tick: int) -> None:
         self._keys.puncture(tick)
-        for behind in [slot for slot in self._known if slot[0] < self._keys.first_tick]:
-            del self._known[behind]
+        self._drop_unheld()
+
+    def _drop_unheld(self) -> None:
+        keys = self._keys
+        for slot in [
+            kept for kept in self._known if not keys.first_tick <= kept[0] < keys.end_tick
+        ]:
+            del self._known[slot]
         self._narrow()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import any_parameters, generation, parameters
 
-from tickseal import StreamParameters, primitives
+from tickseal import Generation, StreamParameters, primitives
 from tickseal.core import keyschedule
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
 from tickseal.framekeys import FrameKeys
@@ -96,6 +96,22 @@ def test_a_grant_sets_both_ends() -> None:
     assert FrameKeys(source).first_tick == 12
     assert FrameKeys(source).end_tick == 1024
     assert FrameKeys(generation(parameters(depth=48, epoch_bits=32))).end_tick == 2**64
+
+
+def test_a_renewed_grant_drops_what_lies_outside_of_it() -> None:
+    settings = parameters(depth=8)
+    source = generation(settings)
+    keys = FrameKeys(
+        Generation.from_grant(source.metadata, settings, source.grant(0, 40), handle=7)
+    )
+    for tick in (3, 10, 19, 20, 39):
+        keys.derive(tick, bytes(8))
+    keys.renew(source.grant(10, 20))
+    assert (keys.first_tick, keys.end_tick) == (10, 20)
+    assert sorted(keys._ticks) == [10, 19]
+    for tick in (9, 20):
+        with pytest.raises(LocalProtocolError):
+            keys.derive(tick, bytes(8))
 
 
 def test_after_clear_nothing_is_held() -> None:

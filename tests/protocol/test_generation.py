@@ -180,6 +180,21 @@ def test_depth_0_takes_no_grant() -> None:
         Generation.from_grant(METADATA, parameters(depth=0), [(0, 0, bytes(32))], handle=7)
 
 
+def test_another_grant_takes_the_place_of_the_first_but_brings_nothing_erased_back() -> None:
+    chosen = parameters(depth=6)
+    source = generation(chosen)
+    granted = Generation.from_grant(METADATA, chosen, source.grant(0, 20), handle=7)
+    granted.walker.puncture(12)
+    granted.renew(source.grant(10, 30))
+    assert (granted.walker.start, granted.walker.end) == (12, 30)
+    for epoch in (12, 29):
+        assert granted.walker.secret(epoch) == source.walker.secret(epoch)
+    for nodes in ([], [(7, 0, bytes(32))], [(0, 3, bytes(32)), (0, 5, bytes(32))]):
+        with pytest.raises(LocalProtocolError):
+            granted.renew(nodes)
+    assert (granted.walker.start, granted.walker.end) == (12, 30)
+
+
 def test_shows_its_names_and_no_secret() -> None:
     made = generation(parameters(), secret=b"\xaa" * 32)
     assert (made.stream_id, made.number) == (METADATA.id, 0x1234)

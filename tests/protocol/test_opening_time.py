@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import SECOND, T0, Reading, generation, pair, parameters, reading, reason
 
-from tickseal import FrameOpener, FrameSealer, OpenedSegment
+from tickseal import FrameOpener, FrameSealer, Generation, OpenedSegment
 from tickseal.core import errors
 from tickseal.core.errors import LocalProtocolError
 
@@ -99,6 +99,26 @@ def test_nothing_behind_the_window_is_derivable_from_all_that_a_sink_holds(
         assert all(i << level >= epoch for level, i, _ in walker.nodes() + walker._path)
         assert all(held >> epoch_bits >= epoch for held in keys._ticks)
         assert all(held >> epoch_bits >= epoch for held, _ in opener._known)
+
+
+def test_a_renewed_grant_moves_the_span_and_keeps_the_rest_of_the_state() -> None:
+    chosen = parameters(depth=8)
+    source, sealer = generation(chosen), FrameSealer(generation(chosen))
+    granted = Generation.from_grant(
+        source.metadata, chosen, source.grant(90, 100), handle=source.handle
+    )
+    opener = FrameOpener(granted)
+    now = reading(chosen, 100)
+    sealed = {tick: sealer.seal(bytes(20), tick) for tick in (95, 99, 100)}
+    assert reason(opener.open(sealed[95][0], now)) == "opened"
+    assert reason(opener.open(sealed[99][0], now)) == "opened"
+    assert reason(opener.open(sealed[100][0], now)) == errors.LATE
+    opener.renew(source.grant(98, 110))
+    assert {tick for tick, _ in opener._known} == {99}
+    assert reason(opener.open(sealed[95][1], now)) == errors.LATE
+    assert reason(opener.open(sealed[99][0], now)) == errors.REPLAYED
+    for segment in (sealed[99][1], *sealed[100]):
+        assert reason(opener.open(segment, now)) == "opened"
 
 
 # --- Backfill ---

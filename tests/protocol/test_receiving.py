@@ -117,6 +117,20 @@ def test_any_bytes_raise_nothing_and_harm_nothing(junk: list[bytes], profile: Pr
     assert total == len(arriving)
 
 
+def test_a_tap_is_told_of_each_segment_that_opened_and_of_no_other() -> None:
+    receiver, (received,), (sealer,) = receiving(parameters())
+    told: list[Any] = []
+    receiver.tap = lambda *what: told.append(what)
+    first, second = sealer.seal(bytes(20), 5)
+    arriving = [first, first, flipped(second, -1), b"", second]
+    receiver.receive(arriving, reading(parameters(), 5))
+    assert [(whose, segment) for whose, segment, _ in told] == [
+        (received, first),
+        (received, second),
+    ]
+    assert [opened.segment_index for _, _, opened in told] == [0, 1]
+
+
 def test_many_streams_share_a_receiver() -> None:
     chosen = parameters()
     receiver = SegmentReceiver()
