@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,11 @@ class ControlSocket:
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         try:
-            request = json.loads(line)
+            parsed: Any = json.loads(line)
         except (ValueError, RecursionError):
-            request = None
-        name = str(request.get("do")) if isinstance(request, dict) else ""
+            parsed = None
+        request: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
+        name = str(request.get("do"))
         if name in self._watchers:
             async for value in self._watchers[name](request):
                 await _write(writer, {"ok": True, "result": value})
@@ -156,7 +157,7 @@ def converse(state: Path, request: Mapping[str, object], *, service: str) -> Ite
 
 
 @contextlib.contextmanager
-def _reachable(state: Path) -> Iterator[str]:
+def _reachable(state: Path) -> Generator[str]:
     """Yield a name of the socket short enough for the kernel (108 bytes), however deep it lies."""
     folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
