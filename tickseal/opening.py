@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError
-from tickseal.core.ticks import tick_window
+from tickseal.core.ticks import frame_number_base, tick_base, tick_window
 from tickseal.framekeys import FrameKeys
 from tickseal.generation import Generation
 from tickseal.parameters import Profile, Renewal
@@ -100,7 +100,7 @@ class FrameOpener:
         "_aead", "_beyond", "_compact", "_context", "_every_frame", "_first_byte",
         "_forgeries_left", "_frame_bytes", "_generation", "_handle_mask", "_hash_bytes",
         "_hash_end", "_head_bytes", "_identity", "_key_bytes", "_keys", "_known", "_last_index",
-        "_live", "_lower", "_now", "_number_back", "_number_base", "_number_mask", "_recent",
+        "_live", "_lower", "_now", "_number_base", "_number_bits", "_number_mask", "_recent",
         "_replay", "_segment_bytes", "_shortest", "_span", "_tick_base", "_tick_bits", "_tick_mask",
         "_upper", "_window", "highest_tick", "opened", "refusals",
     )  # fmt: skip
@@ -147,9 +147,9 @@ class FrameOpener:
         # Why a tick above the window is refused: backfill has no future.
         self._beyond = errors.EARLY
 
-        self._number_mask = (1 << constants.FRAME_BITS[profile]) - 1
-        self._number_back = self._number_mask // 2
-        self._number_base = max(0, highest_frame - self._number_back)
+        self._number_bits = constants.FRAME_BITS[profile]
+        self._number_mask = (1 << self._number_bits) - 1
+        self._number_base = frame_number_base(highest_frame, self._number_bits)
         self._replay = ReplayWindow(highest_frame)
         # Hash and cipher of frames of which a segment has authenticated and more may come.
         self._known: dict[tuple[int, int], tuple[bytes, Aead]] = {}
@@ -302,8 +302,9 @@ class FrameOpener:
         self.opened += 1
         if recent:
             return _new_tuple(OpenedSegment, (payload, number, index, tick, flags, kind))
-        if is_ahead:
-            self._number_base = max(0, number - self._number_back)
+        # The base is 0 in the first half of the low bits' numbers.
+        if is_ahead and number > self._number_mask // 2:
+            self._number_base = frame_number_base(number, self._number_bits)
         self._recent = None
         if flags & _WHOLE != _WHOLE or not self._every_frame:
             if not known:
@@ -355,7 +356,7 @@ class FrameOpener:
             bits=self._tick_bits,
         )
         # Before t0 every candidate lies above the window.
-        self._tick_base = (lower + upper) // 2 - (self._tick_mask + 1) // 2 if upper >= 0 else 0
+        self._tick_base = tick_base(lower, upper, self._tick_bits) if upper >= 0 else 0
         self._narrow()
 
     def _narrow(self) -> None:

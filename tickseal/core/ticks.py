@@ -63,11 +63,11 @@ def rebuild(low: int, base: int, bits: int) -> int:
     return base + ((low - base) & ((1 << bits) - 1))
 
 
-def rebuild_tick(low: int, lower: int, upper: int, bits: int) -> int:
-    """Return the one tick about the middle of [lower, upper] with these low bits; may be < 0."""
-    return rebuild(low, (lower + upper) // 2 - (1 << (bits - 1)), bits)
+def tick_base(lower: int, upper: int, bits: int) -> int:
+    """Return the base of rebuild() for a tick in the window [lower, upper]; may be negative."""
+    return (lower + upper) // 2 - (1 << (bits - 1))
 
 
-def rebuild_frame_number(low: int, highest: int, bits: int) -> int:
-    """Return the one frame number about highest + 1 (-1: none yet) with these low bits."""
-    return rebuild(low, max(0, highest + 1 - (1 << (bits - 1))), bits)
+def frame_number_base(highest: int, bits: int) -> int:
+    """Return the base of rebuild() for a frame number; highest is -1 before the first frame."""
+    return max(0, highest + 1 - (1 << (bits - 1)))
