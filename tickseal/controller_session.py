@@ -295,7 +295,7 @@ class ControllerSession(GrantingSession):
     def _on_message(self, message: Message, now: ClockInterval, monotonic_ns: int) -> list[Event]:
         match message:
             case control.Hello():
-                return [self._on_hello(message, now, monotonic_ns)]
+                return self._take_role(message) or [self._on_hello(message, now, monotonic_ns)]
             case control.Stored():
                 return [ev.DeviceStored()]
             case control.Subscribe():
@@ -324,7 +324,6 @@ class ControllerSession(GrantingSession):
                 raise RemoteProtocolError("a message that only a controller sends")
 
     def _on_hello(self, hello: control.Hello, now: ClockInterval, monotonic_ns: int) -> Event:
-        self._role = hello.role
         self._suites = hello.suites
         self._send(replace(self._welcome, tai=control.tai(now)))
         if self._enrolling is not None:

@@ -25,6 +25,8 @@ class CloseReason(enum.StrEnum):
     REFUSED = "refused"
     #: The gateway revoked this device.
     REVOKED = "revoked"
+    #: The device is enrolled as a source and says that it is a sink, or the other way.
+    ROLE = "role"
     #: Nothing authentic was heard from the peer for 10 s.
     SILENT = "silent"
     #: The peer sent what the protocol does not allow.

@@ -6,7 +6,7 @@ from tickseal import control
 from tickseal import events as ev
 from tickseal.control import Role
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
-from tickseal.events import Event
+from tickseal.events import CloseReason, Event
 from tickseal.generation import Generation
 from tickseal.session import Session, State
 
@@ -17,8 +17,13 @@ class GrantingSession(Session):
     def __init__(self, monotonic_ns: int) -> None:
         super().__init__(monotonic_ns)
         self._role = Role.SOURCE
+        self._expected: Role | None = None
 
     # --- What the application calls ---
+
+    def expect_role(self, role: Role) -> None:
+        """Let the device's hello name this role, or else the session ends; call before accept()."""
+        self._expected = role
 
     @property
     def dropped_segments(self) -> int:
@@ -87,6 +92,14 @@ class GrantingSession(Session):
         self._outbox.put_newest(segments)
 
     # --- What the device sends ---
+
+    def _take_role(self, hello: control.Hello) -> list[Event]:
+        """Note what a device is; return the end where it is not what it was enrolled as."""
+        self._role = hello.role
+        if self._expected in (None, hello.role):
+            return []
+        self._send(control.Bye(reason=CloseReason.ROLE.value))
+        return [self._end(CloseReason.ROLE, f"a {hello.role.value} that is to be another role")]
 
     def _on_subscribe(self, message: control.Subscribe) -> Event:
         if self._role is not Role.SINK:

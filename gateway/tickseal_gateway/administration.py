@@ -1,8 +1,9 @@
-"""What people ask of a gateway, running or not: invite, list, approve, rename, revoke."""
+"""What people ask of a gateway, running or not: invite, list, approve, rename, revoke, allow."""
 
 import ipaddress
 from collections.abc import Sequence
 
+from tickseal.control import Role
 from tickseal.core.errors import ConfigError
 from tickseal.invite import split_address
 from tickseal_gateway.addresses import reachable_addresses
@@ -49,6 +50,7 @@ class Administration:
         name: str | None = None,
         hybrid: bool = True,
         addresses: Sequence[str] = (),
+        role: Role = Role.SOURCE,
     ) -> dict[str, object]:
         """Make an invite; return its token and what it says. Blocks for the disk.
 
@@ -69,6 +71,7 @@ class Administration:
             lifetime_ns=lifetime_ns,
             name=name,
             hybrid=hybrid,
+            role=role,
         )
         return {
             "token": token.encode(),
@@ -77,6 +80,7 @@ class Administration:
             "hybrid": invite.hybrid,
             "addresses": list(where),
             "expires_ns": invite.expires_ns,
+            "role": invite.role.value,
             "fingerprint": self._identity.fingerprint,
         }
 
@@ -88,6 +92,7 @@ class Administration:
                 "name": invite.name,
                 "hybrid": invite.hybrid,
                 "expires_ns": invite.expires_ns,
+                "role": invite.role.value,
                 "is_bound": invite.bound_key is not None,
             }
             for invite in open_invites(self._registry, now_ns())
@@ -99,6 +104,7 @@ class Administration:
             {
                 "name": device.name,
                 "state": device.state.value,
+                "role": device.role.value,
                 "handshake": "hybrid" if device.hybrid else "classical",
                 "enrolled_ns": device.enrolled_ns,
                 "streams": [stream.id for stream in self._registry.streams_of(device.id)],
@@ -141,6 +147,41 @@ class Administration:
         if device.state is DeviceState.REVOKED:
             raise RegistryError(f"{name!r} is revoked already")
         return self._registry.set_state(device, DeviceState.REVOKED)
+
+    def allow(self, name: str, pattern: str, until_ns: int | None = None) -> Device:
+        """Let a sink read streams, until an instant (ns since 1970 UTC). Blocks for the disk.
+
+        Args:
+            pattern: a stream's id; or, ending in "*", the beginning of ids.
+        """
+        if until_ns is not None and until_ns <= now_ns():
+            raise RegistryError("an allowance ends in the future")
+        sink = self._sink(name)
+        self._registry.allowances.allow(sink, pattern, until_ns)
+        return sink
+
+    def disallow(self, name: str, pattern: str) -> Device:
+        """Take an allowance back, as it was given. Blocks for the disk."""
+        sink = self._sink(name)
+        self._registry.allowances.disallow(sink, pattern)
+        return sink
+
+    def allowances(self) -> list[dict[str, object]]:
+        """Return which sink may read what."""
+        return [
+            {"sink": sink.name, "stream": allowance.pattern, "until_ns": allowance.until_ns}
+            for sink in self._registry.devices()
+            if sink.state is not DeviceState.REVOKED
+            for allowance in self._registry.allowances.of(sink.id)
+        ]
+
+    def _sink(self, name: str) -> Device:
+        device = self._registry.device_named(name)
+        if device.role is not Role.SINK:
+            raise RegistryError(f"{name!r} is a source; only a sink reads streams")
+        if device.state is DeviceState.REVOKED:
+            raise RegistryError(f"{name!r} is revoked for good; invite it anew")
+        return device
 
     def _with_port(self, address: str) -> str:
         """Return an address that a person gave, with this gateway's port where it has none."""

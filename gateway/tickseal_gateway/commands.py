@@ -4,12 +4,14 @@ import asyncio
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tickseal.control import Role
 from tickseal.core.errors import ConfigError
 from tickseal.host.control_socket import NotRunningError, ask
 from tickseal.host.logs import set_up_logging
@@ -17,6 +19,7 @@ from tickseal.host.state import StateDirectory
 from tickseal.quantities import parse_duration
 from tickseal_gateway import printing
 from tickseal_gateway.config import Config, load
+from tickseal_gateway.instants import coming_instant
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -35,6 +38,13 @@ Examples:
   tickseal gateway invite --name garden
   tickseal gateway invite --expires 1d --address gateway.example.org:4710
   tickseal gateway invite --classical            for a microcontroller
+  tickseal gateway invite --sink --name office   for `tickseal sink enrol` on another machine
+"""
+_ALLOW_EXAMPLES = """\b
+Examples:
+  tickseal gateway allow office garden/temperature
+  tickseal gateway allow office 'garden/*' --until 7d
+  tickseal gateway allow office yard/camera --until 2027-01-31T18:00
 """
 _RUN_EXAMPLES = """\b
 Examples:
@@ -84,6 +94,7 @@ def invite(  # noqa: PLR0917 - options, given by name
         list[str] | None,
         typer.Option(metavar="HOST:PORT", help="Where the device reaches the gateway; repeatable."),
     ] = None,
+    sink: Annotated[bool, typer.Option("--sink", help="For a sink, which reads streams.")] = False,
     config: ConfigOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -99,16 +110,21 @@ def invite(  # noqa: PLR0917 - options, given by name
         "hybrid": not classical,
         "addresses": address or [],
     }
+    role = Role.SINK if sink else Role.SOURCE
     settings = _settings(config, state)
-    made = _do(settings, {"do": "invite", **arguments}, lambda admin: admin.invite(**arguments))
+    made = _do(
+        settings,
+        {"do": "invite", "role": role.value, **arguments},
+        lambda admin: admin.invite(role=role, **arguments),
+    )
     if as_json:
         typer.echo(json.dumps(made))
         return
     typer.echo(_qr_code(made["token"]))
     typer.echo(made["token"])
     typer.echo(
-        f"\nOn the device:  tickseal edge enrol TOKEN\nFor {made['name'] or 'one device'}, once, "
-        f"for {printing.until(made['expires_ns'])}, "
+        f"\nOn the device:  tickseal {'sink' if sink else 'edge'} enrol TOKEN\n"
+        f"For {made['name'] or 'one device'}, once, for {printing.until(made['expires_ns'])}, "
         f"{'hybrid' if made['hybrid'] else 'classical'}; it reaches the gateway at "
         f"{', '.join(made['addresses'])}. Keep the token secret until it is used."
     )
@@ -202,6 +218,46 @@ def revoke(name: str, config: ConfigOption = None, state: StateOption = None) ->
     """Refuse a device for good: its session and streams end at once."""
     _do(_settings(config, state), {"do": "revoke", "name": name}, lambda a: a.revoke(name))
     typer.echo(f"{name} is revoked")
+
+
+@app.command(epilog=_ALLOW_EXAMPLES)
+def allow(
+    sink: str,
+    stream: Annotated[str, typer.Argument(help="A stream's id; * at the end for all that follow.")],
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Such as 7d, 18:00; for ever without it.")
+    ] = None,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Let a sink on another machine read a stream, or many."""
+    until_ns = None if until is None else coming_instant(until, time.time_ns(), option="--until")
+    request: dict[str, object] = {"do": "allow", "name": sink, "stream": stream}
+    _do(
+        _settings(config, state),
+        {**request, "until_ns": until_ns},
+        lambda admin: admin.allow(sink, stream, until_ns),
+    )
+    typer.echo(f"{sink} may read {stream}")
+
+
+@app.command()
+def disallow(
+    sink: str, stream: str, config: ConfigOption = None, state: StateOption = None
+) -> None:
+    """Take an allowance back: what the sink holds opens nothing that is sealed from now on."""
+    request: dict[str, object] = {"do": "disallow", "name": sink, "stream": stream}
+    _do(_settings(config, state), request, lambda admin: admin.disallow(sink, stream))
+    typer.echo(f"{sink} may not read {stream} any more")
+
+
+@app.command()
+def allowances(
+    config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """List which sink may read which streams, and until when."""
+    rows = _do(_settings(config, state), {"do": "allowances"}, lambda admin: admin.allowances())
+    typer.echo(json.dumps(rows) if as_json else printing.allowances(rows))
 
 
 @app.command(epilog=_REKEY_EXAMPLES)

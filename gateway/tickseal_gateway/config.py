@@ -177,6 +177,17 @@ class ClockConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SinksConfig:
+    """[sinks]: what separate sinks on other machines get of the streams that they may read.
+
+    Args:
+        span_ns: how far ahead a sink holds keys; a revoked one loses access within that at latest.
+    """
+
+    span_ns: Annotated[int, Duration("5s", "1h")] = 60 * _SECOND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration of a gateway."""
 
@@ -185,6 +196,7 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
+    sinks: SinksConfig = field(default_factory=SinksConfig)
 
     @property
     def state_path(self) -> Path:

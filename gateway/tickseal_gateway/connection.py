@@ -104,6 +104,11 @@ class Connection:
         while self._link.is_writable and (data := self.session.data_to_send()):
             self._link.write(data)
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the link takes more."""
+        return self._link.is_writable
+
     def end(self) -> None:
         """Flush, then let the connection go: after session.close() or revoke(), by another task."""
         try:
@@ -139,6 +144,8 @@ class Connection:
                 await self._finish_backfill(event)
             case ev.ClockDisagreement() | ev.ClockAgreement() | ev.AlarmRaised():
                 self._note_clock(event)
+            case ev.SubscribeRequested():
+                self._controller.sinks.subscribe(self, event.streams)
             case ev.SessionClosed():
                 self._log_end(event)
 
@@ -166,6 +173,7 @@ class Connection:
             return
         self._static_public = request.static_public
         self.hybrid = request.hybrid
+        self.session.expect_role(decision.role)
         if isinstance(decision, Invite):
             self._invite = decision
             self._name = self._controller.name_for(decision, request.static_public)

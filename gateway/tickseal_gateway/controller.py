@@ -1,6 +1,7 @@
 """The Stream Controller: who may connect and open what, and the commands of people."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections import Counter, deque
@@ -16,6 +17,7 @@ from tickseal.host.logs import Once
 from tickseal.links.base import StreamLink
 from tickseal.metadata import StreamMetadata
 from tickseal.negotiation import Wish, pick_generation
+from tickseal.session import State
 from tickseal_gateway import invites
 from tickseal_gateway.admission import Admission
 from tickseal_gateway.alarms import Alarms
@@ -35,6 +37,8 @@ from tickseal_gateway.registered import (
     Stream,
 )
 from tickseal_gateway.registry import Registry
+from tickseal_gateway.sinks import SinkHub
+from tickseal_gateway.streams import LiveStream
 from tickseal_gateway.table import StreamTable
 
 _logger = logging.getLogger(__name__)
@@ -82,6 +86,9 @@ class Controller:
         self.negotiation = config.policy.negotiation()
         self.backfill = Backfill(registry, table, self.negotiation, self.durably)
         self.clocks = ClockWatch(config.clock, table, alarms)
+        self.sinks = SinkHub(
+            registry, table, clock, span_ns=config.sinks.span_ns, rekey=self.rekey_stream
+        )
         self.admission = Admission()
         self.connections: dict[int, Connection] = {}
         self.left_ns: dict[int, int] = {}
@@ -168,6 +175,7 @@ class Controller:
     def leave(self, connection: Connection) -> None:
         """Forget a session that has ended."""
         device = connection.device
+        self.sinks.leave(connection)
         if device is not None and self.connections.get(device.id) is connection:
             del self.connections[device.id]
             self.left_ns[device.id] = boottime_ns()
@@ -264,6 +272,7 @@ class Controller:
         connection = self.connections.get(device.id)
         if device.state is DeviceState.REVOKED:
             self._revoke_streams(device)
+            self.sinks.stop(device)
             self.alarms.clear_all(device.name)
             if connection is not None:
                 connection.session.revoke()
@@ -274,6 +283,7 @@ class Controller:
             live.device = device.name
         if connection is not None:
             connection.device = device
+        self.sinks.refresh(device)
 
     def _revoke_streams(self, device: Device) -> None:
         for stream in self.registry.streams_of(device.id):
@@ -291,6 +301,14 @@ class Controller:
             connection.session.rekey(stream.handle)
         connection.flush()
         return len(live)
+
+    def rekey_stream(self, stream: LiveStream) -> None:
+        """Ask for a new generation of one stream; a device that is away begins one anyway."""
+        connection = self.connections.get(stream.device_id)
+        if connection is not None and connection.session.state is State.RUNNING:
+            with contextlib.suppress(LinkError):  # it goes
+                connection.session.rekey(stream.handle)
+                connection.flush()
 
 
 async def _quietly(work: Coroutine[Any, Any, None]) -> None:

@@ -4,6 +4,7 @@ import hmac
 import os
 import time
 
+from tickseal.control import Role
 from tickseal.core import constants
 from tickseal.events import HandshakeRequested
 from tickseal.invite import InviteToken
@@ -23,6 +24,7 @@ def make_invite(
     lifetime_ns: int,
     name: str | None = None,
     hybrid: bool = True,
+    role: Role = Role.SOURCE,
 ) -> tuple[Invite, InviteToken]:
     """Register a new invite and return it with its token. Blocks for a sync of the disk.
 
@@ -31,6 +33,7 @@ def make_invite(
         lifetime_ns: until it expires, ns.
         name: what the device will be called; None for a name that is made up.
         hybrid: whether the device uses ML-KEM-768 too, from now on.
+        role: whether it is for a source or a sink.
     Raises:
         RegistryError: the name is taken or not allowed, or too many invites are open.
         EnrolmentError: an address has another form.
@@ -54,6 +57,7 @@ def make_invite(
         hybrid=hybrid,
         created_ns=now,
         expires_ns=now + lifetime_ns,
+        role=role,
     )
     registry.add_invite(invite)
     return invite, token

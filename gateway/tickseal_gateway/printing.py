@@ -66,21 +66,39 @@ def invites(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def allowances(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a table of what sinks may read."""
+    if not rows:
+        return "no sink may read anything; allow it: tickseal gateway allow SINK STREAM"
+    return table(
+        ("sink", "stream", "for"),
+        (
+            (
+                row["sink"],
+                row["stream"],
+                "ever" if row["until_ns"] is None else until(row["until_ns"]),
+            )
+            for row in rows
+        ),
+    )
+
+
 def devices(rows: Sequence[dict[str, Any]]) -> str:
     """Return a table of devices, from a snapshot or from the registry alone."""
     if not rows:
         return "no device is enrolled yet; make an invite: tickseal gateway invite"
     return table(
-        ("device", "state", "connected", "last seen", "handshake", "clock", "streams"),
+        ("device", "role", "state", "connected", "last seen", "handshake", "clock", "streams"),
         (
             (
                 row["name"],
+                row["role"],
                 row["state"],
                 "-" if "is_connected" not in row else "yes" if row["is_connected"] else "no",
                 age(row.get("seen_s")),
                 row["handshake"],
                 _clock(row.get("session")),
-                " ".join(row["streams"]) or "-",
+                " ".join(row["streams"] or row.get("reads", ())) or "-",
             )
             for row in rows
         ),

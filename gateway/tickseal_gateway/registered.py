@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass, field
 
+from tickseal.control import Role
 from tickseal.core.errors import TicksealError
 from tickseal.metadata import StreamMetadata
 
@@ -44,6 +45,7 @@ class Device:
         hybrid: which handshake is pinned.
         state: what it may do.
         enrolled_ns: when, ns since 1970 UTC.
+        role: whether it is a source or a sink.
     """
 
     id: int
@@ -53,6 +55,7 @@ class Device:
     hybrid: bool
     state: DeviceState
     enrolled_ns: int
+    role: Role = Role.SOURCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,7 @@ class Invite:
         created_ns, expires_ns: ns since 1970 UTC.
         bound_key: the static key that owns it.
         used_ns: when it was used up.
+        role: what enrols with it.
     """
 
     id: bytes
@@ -111,3 +115,25 @@ class Invite:
     expires_ns: int
     bound_key: bytes | None = None
     used_ns: int | None = None
+    role: Role = Role.SOURCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a sink may read.
+
+    Attributes:
+        sink_id: the registry's number of the sink.
+        pattern: a stream's id; or, ending in "*", the beginning of ids.
+        until_ns: from when on not any more, ns since 1970 UTC; None for ever.
+    """
+
+    sink_id: int
+    pattern: str
+    until_ns: int | None = None
+
+    def covers(self, stream_id: str) -> bool:
+        """Tell whether a stream is meant."""
+        if self.pattern.endswith("*"):
+            return stream_id.startswith(self.pattern[:-1])
+        return stream_id == self.pattern

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from tickseal.metadata import StreamMetadata
 from tickseal_gateway import schema
+from tickseal_gateway.allowances import Allowances
 from tickseal_gateway.registered import (
     Device,
     DeviceState,
@@ -31,6 +32,8 @@ _LATER = "choose another"
 class Registry:
     """All that must outlive the process, besides the gateway's key.
 
+    Attributes:
+        allowances: which sink may read what.
     Raises (every method that writes):
         StoreError: the database refuses; memory and disk are as before.
     """
@@ -49,6 +52,7 @@ class Registry:
         self._by_device: dict[int, dict[int, None]] = {}
         self._offline: dict[tuple[int, int], OfflineGeneration] = {}
         self._invites: dict[bytes, Invite] = {}
+        self.allowances = Allowances(self._engine, self._where, self._lock)
         with schema.explained("read", self._where), self._engine.connect() as connection:
             self._load(connection)
 
@@ -161,6 +165,7 @@ class Registry:
                 "hybrid": invite.hybrid,
                 "state": DeviceState.ENROLLING,
                 "enrolled_ns": self._now_ns(),
+                "role": invite.role,
             }
             bound = replace(invite, bound_key=static_public)
             with self._transaction() as connection:

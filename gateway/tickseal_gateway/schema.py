@@ -8,7 +8,20 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
 
+from tickseal.control import Role
 from tickseal.core.errors import StoreError
+
+
+class _RoleText(sa.TypeDecorator[Role]):
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Role | None, _dialect: object) -> str | None:
+        return value.value if value else None
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Role | None:
+        return Role(value) if value else None
+
 
 _tables = sa.MetaData()
 
@@ -23,6 +36,7 @@ devices = sa.Table(
     sa.Column("hybrid", sa.Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("enrolled_ns", sa.BigInteger, nullable=False),
+    sa.Column("role", _RoleText, nullable=False),
 )
 streams = sa.Table(
     "streams",
@@ -56,10 +70,24 @@ invites = sa.Table(
     sa.Column("expires_ns", sa.BigInteger, nullable=False),
     sa.Column("bound_key", sa.LargeBinary(32)),
     sa.Column("used_ns", sa.BigInteger),
+    sa.Column("role", _RoleText, nullable=False),
+)
+#: What sinks may read.
+allowances = sa.Table(
+    "allowances",
+    _tables,
+    sa.Column("sink_id", sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("pattern", sa.Text, primary_key=True),
+    sa.Column("until_ns", sa.BigInteger),
 )
 
 #: Statements that lead from version n to n + 1, at index n - 1; a new database starts at the last.
-MIGRATIONS: tuple[tuple[str, ...], ...] = ()
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "ALTER TABLE devices ADD COLUMN role TEXT NOT NULL DEFAULT 'source'",
+        "ALTER TABLE invites ADD COLUMN role TEXT NOT NULL DEFAULT 'source'",
+    ),
+)
 VERSION = 1 + len(MIGRATIONS)
 
 

@@ -138,6 +138,8 @@ def _device(controller: Controller, device: Device) -> Json:
     return {
         "name": device.name,
         "state": device.state.value,
+        "role": device.role.value,
+        "reads": controller.sinks.reads(device),
         "handshake": "hybrid" if device.hybrid else "classical",
         "enrolled_ns": device.enrolled_ns,
         "is_connected": connection is not None,

@@ -3,20 +3,40 @@
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from tickseal.clock import ClockInterval
 from tickseal.core import constants
 from tickseal.core.errors import LocalProtocolError
 from tickseal.generation import Generation
-from tickseal.opening import Buffer
+from tickseal.opening import Buffer, OpenedSegment
 from tickseal.parameters import Profile
-from tickseal.receiving import Frame, SegmentReceiver
+from tickseal.receiving import Frame, ReceivedGeneration, SegmentReceiver
 from tickseal_gateway.readings import Batch, FrameMark, content_of, read_frame
 from tickseal_gateway.registered import Device, Stream
 from tickseal_gateway.streams import Held, LiveStream
 
 #: Generations of one stream that are held at once: live ones, and ones that are backfilled.
 LIVE_MOST, BACKFILLED_MOST = 8, 64
+
+
+class Observer(Protocol):
+    """Whoever follows generations and sealed segments. It must not raise, nor change anything.
+
+    Attributes:
+        takes_segments: whether opened() is to be called; after a change call update_taps().
+    """
+
+    takes_segments: bool
+
+    def installed(self, stream: LiveStream, held: Held) -> None:
+        """Note that a generation is held from now on; its source is told later."""
+
+    def opened(self, stream: LiveStream, held: Held, segment: Buffer, what: OpenedSegment) -> None:
+        """Note that a segment, as it came, was opened."""
+
+    def erased(self, stream: LiveStream, held: Held) -> None:
+        """Note that a generation is not held any more; its secrets are erased."""
 
 
 class StreamTable:
@@ -37,6 +57,19 @@ class StreamTable:
         self._common = SegmentReceiver()
         self._compact: dict[SegmentReceiver, set[tuple[int, int]]] = {}
         self._past_refusals: Counter[str] = Counter()
+        self._observers: list[Observer] = []
+        self._takers: list[Observer] = []
+
+    def watch(self, observer: Observer) -> None:
+        """Tell somebody of generations and segments from now on."""
+        self._observers.append(observer)
+        self.update_taps()
+
+    def update_taps(self) -> None:
+        """Look anew at who takes segments."""
+        self._takers = [observer for observer in self._observers if observer.takes_segments]
+        for receiver in (self._common, *self._compact):
+            receiver.tap = self._tap if self._takers else None
 
     def __iter__(self) -> Iterator[LiveStream]:
         """Iterate over the streams."""
@@ -70,6 +103,7 @@ class StreamTable:
     def open_compact_lane(self) -> SegmentReceiver:
         """Return a receiver for the compact segments of one link; close it with the link."""
         receiver = SegmentReceiver(Profile.COMPACT)
+        receiver.tap = self._common.tap
         self._compact[receiver] = set()
         return receiver
 
@@ -127,6 +161,8 @@ class StreamTable:
         live.held[generation.number] = held
         if not is_offline and len(same) >= LIVE_MOST:
             self.erase(stream.handle, same[0])
+        for observer in self._observers:
+            observer.installed(live, held)
         return held
 
     def make_way(self, handle: int, number: int) -> None:
@@ -147,6 +183,8 @@ class StreamTable:
             if held.receiver in self._compact:
                 self._compact[held.receiver].discard((handle, number))
             self.gone.append((stream, held))
+            for observer in self._observers:
+                observer.erased(stream, held)
 
     def erase_all(self, stream: LiveStream) -> None:
         """Erase all generations of a stream."""
@@ -221,6 +259,13 @@ class StreamTable:
             marks += _summary_mark(held)
         batch.marks = marks
         return batch
+
+    def _tap(self, received: ReceivedGeneration, segment: Buffer, what: OpenedSegment) -> None:
+        generation = received.opener.generation
+        stream = self._streams[generation.handle]
+        held = stream.held[generation.number]
+        for taker in self._takers:
+            taker.opened(stream, held, segment, what)
 
     def _open(
         self, segments: list[Buffer], now: ClockInterval, compact: SegmentReceiver | None

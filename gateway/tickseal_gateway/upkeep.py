@@ -53,6 +53,7 @@ class Upkeep:
         controller.table.expire(now)
         controller.clocks.check_own(now)
         controller.check_displaced(monotonic_ns)
+        controller.sinks.tick(now)
         self._watch.tick()
         rows: dict[int, list[ReportRow]] = {}
         for stream in controller.table:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tickseal.control import Role
 from tickseal.host.control_socket import Handler, Watcher
 from tickseal_gateway.readings import Picture
 from tickseal_gateway.registered import RegistryError
@@ -64,11 +65,16 @@ class View:
         lifetime_ns: int = _HOUR_NS,
         hybrid: bool = True,
         addresses: Sequence[str] = (),
+        role: Role = Role.SOURCE,
     ) -> Json:
         """Make an invite."""
         return await self._controller.durably(
             lambda: self._administration.invite(
-                name=name, lifetime_ns=lifetime_ns, hybrid=hybrid, addresses=addresses
+                name=name,
+                lifetime_ns=lifetime_ns,
+                hybrid=hybrid,
+                addresses=addresses,
+                role=role,
             )
         )
 
@@ -105,6 +111,20 @@ class View:
                 asked += self._controller.rekey(device)
         return asked
 
+    async def allow(self, name: str, pattern: str, until_ns: int | None = None) -> None:
+        """Let a sink read streams."""
+        administration = self._administration
+        self._controller.apply(
+            await self._controller.durably(lambda: administration.allow(name, pattern, until_ns))
+        )
+
+    async def disallow(self, name: str, pattern: str) -> None:
+        """Take an allowance back; what the sink may not read any more ends at once."""
+        administration = self._administration
+        self._controller.apply(
+            await self._controller.durably(lambda: administration.disallow(name, pattern))
+        )
+
     # --- Over the control socket ---
 
     def commands(self) -> dict[str, Handler]:
@@ -122,6 +142,7 @@ class View:
                 lifetime_ns=int(request.get("lifetime_ns", _HOUR_NS)),
                 hybrid=bool(request.get("hybrid", True)),
                 addresses=tuple(map(str, request.get("addresses", ()))),
+                role=Role(request.get("role", Role.SOURCE.value)),
             )
 
         async def invites(_: dict[str, Any]) -> object:
@@ -146,7 +167,26 @@ class View:
         async def rekey(request: dict[str, Any]) -> object:
             return await self.rekey(request.get("name"))
 
-        handlers = (status, devices, invite, invites, withdraw, approve, rename, revoke, rekey)
+        async def allow(request: dict[str, Any]) -> object:
+            until_ns = request.get("until_ns")
+            await self.allow(
+                str(request["name"]),
+                str(request["stream"]),
+                None if until_ns is None else int(until_ns),
+            )
+            return None
+
+        async def disallow(request: dict[str, Any]) -> object:
+            await self.disallow(str(request["name"]), str(request["stream"]))
+            return None
+
+        async def allowances(_: dict[str, Any]) -> object:
+            return self._administration.allowances()
+
+        handlers = (
+            status, devices, invite, invites, withdraw, approve, rename, revoke, rekey, allow,
+            disallow, allowances,
+        )  # fmt: skip
         return {handler.__name__: handler for handler in handlers}
 
     def watchers(self) -> dict[str, Watcher]:

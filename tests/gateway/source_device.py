@@ -51,14 +51,7 @@ class Device:
         """Run a session while the block lasts; enrol first where there is only an invite."""
         host, port = split_address(self.invite.addresses[0])
         self.link = await TCPLink.connect(host, port)
-        self.session = SourceSession(
-            credentials=self.credentials,
-            name="test",
-            software="tests/1",
-            policy=self.policy,
-            random_bytes=os.urandom,
-            monotonic_ns=boottime_ns(),
-        )
+        self.session = self.make_session()
         self.events = []
         self.written: list[bytes] = []
         self._changed = asyncio.Event()
@@ -81,6 +74,20 @@ class Device:
             await self.link.close()
             if hasattr(self, "udp"):
                 self.udp.close()
+
+    def make_session(self) -> Any:
+        """Return a new session, by the invite or as enrolled."""
+        return SourceSession(
+            credentials=self.credentials,
+            name="test",
+            software="tests/1",
+            policy=self.policy,
+            random_bytes=os.urandom,
+            monotonic_ns=boottime_ns(),
+        )
+
+    def note(self, event: ev.Event) -> None:
+        """Take in an event as soon as it comes."""
 
     async def _finish_enrolment(self, *, stores: bool) -> None:
         enrolled = await self.wait_for(ev.Enrolled)
@@ -108,6 +115,8 @@ class Device:
                 found = self.session.receive(b"", self.clock.now(), boottime_ns())
             else:
                 found = self.session.receive(data, self.clock.now(), boottime_ns())
+            for event in found:
+                self.note(event)
             self.events += found
             self._changed.set()
             with contextlib.suppress(LinkError):
