@@ -1,0 +1,172 @@
+/* The checks of docs/protocol.md section 5.1, and what follows when a segment has passed them. */
+#include "opener.h"
+
+#include <string.h>
+
+PyObject *ask(Opener *self, const char *method, PyObject *argument) {
+    PyObject *answer = NULL;
+    self->phase = ASKING;
+    if (argument != NULL)
+        answer = PyObject_CallMethod((PyObject *)self, method, "(O)", argument);
+    self->phase = WORKING;
+    return answer;
+}
+
+/* Ask about a tick. */
+static PyObject *ask_of_tick(Opener *self, Released *thread, const char *method, uint64_t tick) {
+    hold(thread);
+    PyObject *number = PyLong_FromUnsignedLongLong(tick), *answer = ask(self, method, number);
+    Py_XDECREF(number);
+    return answer;
+}
+
+/* Find the HMAC state of a tick, made now where there is none; NULL with an exception set. */
+static const HmacState *prepare(Opener *self, Released *thread, uint64_t tick) {
+    for (int i = 0; i < TICKS_KEPT; i++)
+        if (self->prepared[i].used && self->prepared[i].tick == tick)
+            return &self->prepared[i].state;
+    PyObject *secret = ask_of_tick(self, thread, "_epoch_secret", tick);
+    if (secret == NULL)
+        return NULL;
+    PreparedTick *place = NULL;
+    if (PyBytes_Check(secret) && PyBytes_Size(secret) == SECRET_BYTES) {
+        place = &self->prepared[self->next_prepared++ % TICKS_KEPT];
+        hmac_start(&place->state, (const uint8_t *)PyBytes_AsString(secret));
+        take_in_tick(&place->state, tick);
+        place->tick = tick;
+        place->used = true;
+    } else {
+        PyErr_SetString(PyExc_ValueError, "an epoch secret is 32 bytes");
+    }
+    Py_DECREF(secret);
+    return place != NULL ? &place->state : NULL;
+}
+
+int check_form(const Layout *layout, const uint8_t head[HEADER_MOST], size_t size, Header *header) {
+    header->kind = head[0] ^ (VERSION << 4 | (layout->compact ? KIND_COMPACT : 0));
+    if (header->kind > 1)
+        return WRONG_VERSION;
+    uint64_t handle, generation;
+    if (layout->compact) {
+        header->flags = head[1] >> 4;
+        generation = head[1] & 0x0f;
+        handle = head[2];
+        header->tick = get_big_endian(head + 3, 2);
+        header->number = get_big_endian(head + 5, 2);
+        header->index = head[7];
+    } else {
+        header->flags = head[1];
+        generation = head[2];
+        handle = get_big_endian(head + 3, 4);
+        header->tick = get_big_endian(head + 7, 3);
+        header->number = get_big_endian(head + 10, 4);
+        header->index = (uint32_t)get_big_endian(head + 14, 2);
+    }
+    if (handle != layout->handle)
+        return UNKNOWN_HANDLE;
+    if (generation != layout->generation)
+        return UNKNOWN_GENERATION;
+    if (size < layout->overhead_bytes)
+        return TRUNCATED;
+    uint64_t full = (uint64_t)layout->segment_bytes, payload = size - layout->overhead_bytes;
+    if (payload > full)
+        return OVERSIZE;
+    uint64_t end = header->index * full + payload, most = (uint64_t)layout->frame_bytes;
+    if (header->flags > FLAGS_ALL || (header->flags & FIRST) != (header->index == 0) || end > most)
+        return MALFORMED;
+    /* The last may be short, but not empty behind others; the others are full, and not the last
+     * for which frame_bytes has room. */
+    if (header->flags & LAST ? header->index > 0 && payload == 0 : payload != full || end == most)
+        return MALFORMED;
+    return OPENED;
+}
+
+int check_place(const Opener *self, Header *header) {
+    const Ticks *ticks = &self->ticks;
+    /* Tick and number are low bits so far; here they become whole. */
+    uint64_t mask = (UINT64_C(1) << self->layout.tick_bits) - 1;
+    uint64_t ahead = (header->tick - ticks->base) & mask;
+    long long place = (long long)ahead;
+    if (place > ticks->upper)
+        return ticks->beyond;
+    if (place < ticks->lower)
+        return LATE;
+    if (place < ticks->held_from || place >= ticks->held_until)
+        return place < ticks->count ? LATE : EXHAUSTED;
+    if (self->forgeries_left == 0)
+        return EXHAUSTED;
+    header->tick = ticks->base + ahead;
+
+    mask = (UINT64_C(1) << self->layout.number_bits) - 1;
+    uint64_t half = mask / 2 + 1, next = self->replay.next;
+    uint64_t base = next > half ? next - half : 0;
+    ahead = (header->number - base) & mask;
+    if (ahead >= EVERY_FRAME_OF_INTERVAL - base)
+        return STALE; /* there is no such number; it takes its own source 2^33 frames to get here */
+    header->number = base + ahead;
+    switch (replay_check(&self->replay, header->number, header->index)) {
+    case REPLAY_SEEN:
+        return REPLAYED;
+    case REPLAY_STALE:
+        return STALE;
+    default:
+        return OPENED;
+    }
+}
+
+/* State moves, and only here, for a segment that has authenticated under a key. */
+static int commit(Opener *self, Released *thread, const Header *header, const KnownKey *new_key) {
+    if (!replay_commit(&self->replay, header->number, header->index)) {
+        hold(thread);
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    self->opened++;
+    bool is_whole = (header->flags & (FIRST | LAST)) == (FIRST | LAST);
+    if (new_key != NULL && !(is_whole && self->layout.every_frame))
+        self->known[self->next_known++ % KEYS_KEPT] = *new_key;
+    if (self->opened > 1 && header->tick <= self->highest_tick)
+        return OPENED;
+    self->highest_tick = header->tick;
+    PyObject *none = ask_of_tick(self, thread, "_move_to", header->tick);
+    Py_XDECREF(none);
+    return none != NULL ? OPENED : FAILED;
+}
+
+int check_key(Opener *self, Released *thread, Aead *aead, const uint8_t head[HEADER_MOST],
+              const Header *header, const uint8_t *segment, size_t size, uint8_t *out) {
+    const Layout *layout = &self->layout;
+    KnownKey key = {true, header->tick, EVERY_FRAME_OF_INTERVAL, {{0}, {0}}};
+    if (layout->every_frame)
+        key.frame = header->number;
+    bool is_known = false;
+    for (int i = 0; i < KEYS_KEPT && !is_known; i++) {
+        const KnownKey *known = &self->known[i];
+        is_known = known->used && known->tick == key.tick && known->frame == key.frame;
+        if (is_known)
+            key = *known;
+    }
+    if (!is_known) {
+        const HmacState *state = prepare(self, thread, key.tick);
+        if (state == NULL)
+            return FAILED;
+        derive_frame_key(state, key.frame, &key.key);
+        self->keys_derived++;
+    }
+
+    int outcome;
+    const uint8_t *hash = segment + layout->head_bytes, *sealed = hash + layout->hash_bytes;
+    uint8_t nonce[NONCE_BYTES], aad[AAD_MOST];
+    int aad_bytes = bind_header(layout, header, head, nonce, aad);
+    if (libcrypto.CRYPTO_memcmp(hash, key.key.hash, (size_t)layout->hash_bytes) != 0) {
+        outcome = WRONG_KEY_HASH;
+    } else if (!aead_open(aead, key.key.key, nonce, aad, aad_bytes, sealed,
+                          (int)(size - layout->overhead_bytes), out)) {
+        outcome = FORGED;
+        self->forgeries_left--;
+    } else {
+        outcome = commit(self, thread, header, is_known ? NULL : &key);
+    }
+    CLEANSE(key);
+    return outcome;
+}
