@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +13,19 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tickseal.core.errors import EnrolmentError
-from tickseal.host.control_socket import ask
+from tickseal.host.control_socket import NotRunningError, ask
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
+from tickseal_edge.clock.build import build_clock
+from tickseal_edge.clock.report import as_text as clock_as_text
 from tickseal_edge.config import load_config
 from tickseal_edge.enrolment import enrol_device
 from tickseal_edge.identity import Identity
 from tickseal_edge.memory import forget_streams
 from tickseal_edge.status import as_text
+
+_CLOCK_POLLS, _CLOCK_POLL_S = 3, 1.0
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 
@@ -88,6 +93,22 @@ def status(config: ConfigOption = None, as_json: JSONOption = False) -> None:
     """Show how the running device stands: connection, streams, clock, spool."""
     answer = ask(load_config(config).state_path, {"do": "status"}, service="edge")
     typer.echo(json.dumps(answer) if as_json else as_text(answer))
+
+
+@app.command(epilog="Example: tickseal edge clock --json")
+def clock(config: ConfigOption = None, as_json: JSONOption = False) -> None:
+    """Show what tells this device the time, how well, and what it did lately."""
+    settings = load_config(config)
+    try:
+        answer = ask(settings.state_path, {"do": "clock"}, service="edge")
+    except NotRunningError:
+        ensemble = build_clock(settings.clock)
+        for _ in range(_CLOCK_POLLS):  # a line of pulses shows by its second one
+            ensemble.poll()
+            time.sleep(_CLOCK_POLL_S)
+        answer = ensemble.status()
+        ensemble.close()
+    typer.echo(json.dumps(answer) if as_json else clock_as_text(answer))
 
 
 @app.command("config", epilog="Example: tickseal edge config --config edge.toml")

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from tickseal.clock import ClockAction
 from tickseal.configuration import Between, Duration, Length, Size, parse_toml
-from tickseal.core.errors import ConfigError
+from tickseal.core.errors import ConfigError, EnrolmentError
+from tickseal.invite import split_address
 from tickseal.parameters import DEFAULT_INTERVAL_NS, Renewal
 
 _SECOND = 1_000_000_000
@@ -76,10 +77,36 @@ class ClockConfig:
     Args:
         action: flag the frames, hold them back, or stop.
         widest_ns: the widest uncertainty (half width) that counts as trusted.
+        source: what tells the time: one of them, or the best that there is.
+        ptp_device: the network card's clock; by default the one of ptp4l's interface.
+        ptp_socket: ptp4l's management socket; by default where it usually is.
+        ptp_domain: PTP domain number.
+        ptp_untraceable: take a PTP grandmaster at its word that claims no primary reference.
+        pps_device: the line of pulses.
+        gpsd: "host:port" of gpsd, to name the second of the pulses; by default the kernel's clock
+            does, which chrony or the like must steer then.
+        chrony: "host:port" of chronyd's command port.
     """
 
     action: ClockAction = ClockAction.FLAG
     widest_ns: Annotated[int, Duration("1us", "1h")] = _SECOND // 2
+    source: Literal["auto", "ptp", "pps", "chrony", "kernel"] = "auto"
+    ptp_device: str = ""
+    ptp_socket: str = ""
+    ptp_domain: Annotated[int, Between(0, 255)] = 0
+    ptp_untraceable: bool = False
+    pps_device: str = "/dev/pps0"
+    gpsd: str = ""
+    chrony: str = "127.0.0.1:323"
+
+    def __post_init__(self) -> None:
+        """Check the addresses."""
+        for name in ("gpsd", "chrony"):
+            if value := getattr(self, name):
+                try:
+                    split_address(value)
+                except EnrolmentError:
+                    raise ConfigError(f'{name} = "{value}": it is written host:port') from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

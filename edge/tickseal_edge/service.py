@@ -9,12 +9,14 @@ from tickseal import events as ev
 from tickseal.clock import Clock, ClockPolicy, GatewayTimeFilter
 from tickseal.host.control_socket import ControlSocket
 from tickseal.host.gateway_clock import GatewayAssistedClock
-from tickseal.host.kernel_clock import KernelClock, boottime_ns
+from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.state import StateDirectory
 from tickseal.links.backoff import Backoff
 from tickseal.negotiation import AcceptancePolicy
 from tickseal_edge import status
 from tickseal_edge.backfill import Backfill
+from tickseal_edge.clock.build import build_clock
+from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.clock.utc import UTC
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.connection import Connection
@@ -37,6 +39,8 @@ _PATIENCE_S = 2.0
 #: How long the goodbye may take, s: the whole end stays below 2 s.
 _GOODBYE_S = 1.2
 _FLUSH_S = 0.6
+#: How often the clock's sources are asked, and how long that may take, s.
+_CLOCK_S, _CLOCK_MOST_S = 1.0, 3.0
 
 
 class EdgeService:
@@ -64,11 +68,14 @@ class EdgeService:
         self._software = software
         self._started_ns = boottime_ns()
         self._identity = Identity.load(state)
-        self._own_clock = clock or KernelClock()
         self._gateway_time = GatewayTimeFilter()
+        self._own_clock = clock or build_clock(
+            config.clock, lambda: self._gateway_time.now(boottime_ns())
+        )
         self._clock = GatewayAssistedClock(self._own_clock, self._gateway_time)
         self._utc = UTC()
         self._disk = Lane("spool")
+        self._clock_lane = Lane("clock")
         self._spool = Spool(SpoolFolder(state.path / "spool"), config.spool.most_bytes, self._disk)
         streams = {stream.id: stream for stream in config.streams}
         self._outgoing = {one.id: OutgoingStream(*describe(one)) for one in config.streams}
@@ -120,11 +127,13 @@ class EdgeService:
             len(self._outgoing),
             ", ".join(self._identity.addresses),
         )
-        socket = ControlSocket({"status": self._on_status})
+        socket = ControlSocket({"status": self._on_status, "clock": self._on_clock})
         await socket.open(self._state.path)
         try:
+            await self._ask_clock()
             async with asyncio.TaskGroup() as tasks:
                 work = [
+                    tasks.create_task(self._keep_time()),
                     tasks.create_task(self._uplink.run()),
                     tasks.create_task(self._pipeline.deliver("udp")),
                     tasks.create_task(self._pipeline.deliver("tcp")),
@@ -140,7 +149,7 @@ class EdgeService:
                     task.cancel()
         finally:
             await socket.close()
-            for lane in (*self._lanes.values(), self._disk):
+            for lane in (*self._lanes.values(), self._disk, self._clock_lane):
                 lane.close()
         _logger.info("stopped")
 
@@ -176,6 +185,27 @@ class EdgeService:
         await self._backfill.offer_all()
         self._generations.up(connection)
         await self._backfill.run()
+
+    async def _keep_time(self) -> None:
+        told = ""
+        while True:
+            await asyncio.sleep(_CLOCK_S)
+            await self._ask_clock()
+            clock, connection = self._own_clock, self._uplink.connection
+            if not isinstance(clock, ClockEnsemble) or clock.disagreement == told:
+                continue
+            if connection is not None and connection.is_running:
+                told = clock.disagreement
+                connection.session.alarm("clock_sources", (told or "they agree again")[:200])
+                connection.flush()
+
+    async def _ask_clock(self) -> None:
+        clock = self._own_clock
+        if isinstance(clock, ClockEnsemble):
+            # A source that hangs is a source that is lost: now() tells so by its age.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOCK_MOST_S):
+                    await self._clock_lane.run(clock.poll)
 
     async def _keep_flushing(self) -> None:
         while True:
@@ -245,6 +275,10 @@ class EdgeService:
 
     async def _on_status(self, _request: dict[str, object]) -> object:
         return self.snapshot()
+
+    async def _on_clock(self, _request: dict[str, object]) -> object:
+        clock = self._own_clock
+        return clock.status() if isinstance(clock, ClockEnsemble) else {}
 
     def _lane(self, name: str) -> Lane:
         if name not in self._lanes:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tickseal.clock import Clock, ClockInterval
-from tickseal.host.kernel_clock import KernelClock, boottime_ns
+from tickseal.host.kernel_clock import boottime_ns
+from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.generations import Generations
 from tickseal_edge.identity import Identity
@@ -51,7 +52,7 @@ def snapshot(
         "clock": {
             **_reading(clock.now()),
             "own": _reading(own_clock.now()),
-            "notes": list(own_clock.status().notes) if isinstance(own_clock, KernelClock) else [],
+            **({"source": _source(own_clock)} if isinstance(own_clock, ClockEnsemble) else {}),
             "disagrees": bool(
                 connection and connection.is_running and connection.session.clock_disagrees
             ),
@@ -80,6 +81,11 @@ def snapshot(
         },
         "dropped": dict(pipeline.dropped),
     }
+
+
+def _source(clock: ClockEnsemble) -> dict[str, object]:
+    whole = clock.status()
+    return {name: whole[name] for name in ("state", "source", "disagreement")}
 
 
 def _reading(now: ClockInterval) -> dict[str, object]:
@@ -118,6 +124,7 @@ def as_text(state: Mapping[str, Any]) -> str:
         if gateway["is_up"]
         else f"gateway  not connected for {_span(gateway['for_s'])}: {gateway['problem']}",
         f"clock    {clock['discipline']}, known to {_error(clock['uncertainty_ns'])}"
+        + (f" by {clock['source']['source']}" if clock.get("source", {}).get("source") else "")
         + (", DISAGREES with the gateway's" if clock["disagrees"] else ""),
         f"spool    {spool['frames']} frames in {spool['generations']} generations, "
         f"{spool['bytes'] / 2**20:.1f} of {spool['most_bytes'] / 2**20:.0f} MiB"

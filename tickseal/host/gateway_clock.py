@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
-from tickseal.clock import Clock, ClockInterval, GatewayTimeFilter
+from tickseal.clock import Clock, ClockDiscipline, ClockInterval, GatewayTimeFilter
 from tickseal.host.kernel_clock import boottime_ns
 
 
 class GatewayAssistedClock:
-    """The own clock if it is synchronised, else the gateway's time if known, else the own clock.
+    """The own clock while it is synchronised, else the gateway's time if that is known.
+
+    In holdover it is whichever of the two is surer.
 
     The clock check (`tickseal.clock.clocks_disagree`) must be given readings of `own`: a time that
     was taken from the gateway cannot disagree with it.
@@ -33,4 +35,9 @@ class GatewayAssistedClock:
         reading = self.own.now()
         if reading.is_synchronised:
             return reading
-        return self._gateway_time.now(self._monotonic_ns()) or reading
+        gateway = self._gateway_time.now(self._monotonic_ns())
+        if gateway is None:
+            return reading
+        # A clock that was good until lately may know better than the network; a guess does not.
+        is_held = reading.discipline is ClockDiscipline.HOLDOVER
+        return reading if is_held and reading.uncertainty_ns <= gateway.uncertainty_ns else gateway
