@@ -15,12 +15,14 @@ from tickseal.core.errors import (
 )
 from tickseal.generation import Generation, derive_frame_key, key_hash
 from tickseal.metadata import StreamMetadata
+from tickseal.native import Acceleration, acceleration
 from tickseal.opening import FrameOpener, OpenedSegment, Refused
 from tickseal.parameters import Profile, Renewal, StreamParameters, Suite
 from tickseal.receiving import Frame, SegmentReceiver
 from tickseal.sealing import FrameSealer
 
 __all__ = [
+    "Acceleration",
     "ClockError",
     "ClockInterval",
     "ConfigError",
@@ -44,6 +46,7 @@ __all__ = [
     "StreamParameters",
     "Suite",
     "TicksealError",
+    "acceleration",
     "derive_frame_key",
     "key_hash",
 ]

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from tickseal import primitives
 from tickseal.core import constants, keyschedule
 from tickseal.core.errors import LocalProtocolError
-from tickseal.core.keytree import Walker
 from tickseal.metadata import StreamMetadata
+from tickseal.native.walking import Walker
 from tickseal.parameters import StreamParameters
 
 

@@ -2,10 +2,10 @@
 
 import hmac
 
+from tickseal.accepting import Interval
 from tickseal.core.errors import LocalProtocolError
 from tickseal.core.ticks import tick_start
 from tickseal.events import GrantReceived
-from tickseal.opening import Interval
 from tickseal.receiving import ReceivedGeneration, SegmentReceiver
 
 #: Implementation: generations of one stream at once; a gateway that renews has two.

@@ -5,15 +5,16 @@ from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 from hmac import compare_digest
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 
+from tickseal.accepting import AcceptedTicks, Interval
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError
-from tickseal.core.ticks import frame_number_base, tick_base, tick_window
-from tickseal.framekeys import FrameKeys
+from tickseal.core.ticks import frame_number_base
 from tickseal.generation import Generation
+from tickseal.native import IS_NATIVE
 from tickseal.parameters import Profile, Renewal
 from tickseal.primitives import AEADS, Aead
 from tickseal.windows import ReplayWindow
@@ -36,20 +37,6 @@ _unpack_compact = struct.Struct(">xIHB").unpack_from
 _pack_nonce = struct.Struct(">QI").pack
 # Half the time of OpenedSegment(...).
 _new_tuple = tuple.__new__
-
-
-class Interval(Protocol):
-    """What is asked of a clock reading, such as `tickseal.clock.ClockInterval`: bounds of now."""
-
-    @property
-    def earliest_ns(self) -> int:
-        """Now is not before this instant, ns TAI."""
-        ...
-
-    @property
-    def latest_ns(self) -> int:
-        """Now is not after this instant, ns TAI."""
-        ...
 
 
 class OpenedSegment(NamedTuple):
@@ -77,10 +64,18 @@ class Refused(NamedTuple):
     reason: str
 
 
-_REFUSED = {reason: Refused(reason) for reason in errors.REASONS}
+#: The answer for each reason.
+REFUSED = {reason: Refused(reason) for reason in errors.REASONS}
 
 
-class FrameOpener:
+def next_frame(highest_frame: int) -> int:
+    """Return the first frame number that is expected, given the last that is not."""
+    if not -1 <= highest_frame < 1 << 63:
+        raise LocalProtocolError(f"highest_frame is -1..2^63-1, not {highest_frame}")
+    return highest_frame + 1
+
+
+class FrameOpener(AcceptedTicks):
     """Opens the segments of one generation.
 
     Args:
@@ -108,12 +103,9 @@ class FrameOpener:
     def __init__(
         self, generation: Generation, *, live: bool = True, highest_frame: int = -1
     ) -> None:
-        if not -1 <= highest_frame < 1 << 63:
-            raise LocalProtocolError(f"highest_frame is -1..2^63-1, not {highest_frame}")
+        self._replay = ReplayWindow(next_frame(highest_frame) - 1)
         parameters = generation.parameters
         profile = parameters.profile
-        self._generation = generation
-        self._keys = FrameKeys(generation)
         self._context = generation.context
         self._aead = AEADS[parameters.suite]
         self._key_bytes = parameters.suite.key_bytes
@@ -135,41 +127,19 @@ class FrameOpener:
         self._frame_bytes = parameters.frame_bytes
         self._last_index = parameters.segment_count - 1
 
-        self._live = live
-        self._span = -(-(parameters.past_ns + parameters.skew_ns) // parameters.interval_ns)
-        self._now: Interval | None = None
-        # The ticks that are accepted, and the span of them whose keys are held.
-        self._window = (0, -1)
-        self._lower, self._upper = self._window
-        self._tick_bits = constants.TICK_BITS[profile]
-        self._tick_mask = (1 << self._tick_bits) - 1
-        self._tick_base = 0
-        # Why a tick above the window is refused: backfill has no future.
-        self._beyond = errors.EARLY
-
         self._number_bits = constants.FRAME_BITS[profile]
         self._number_mask = (1 << self._number_bits) - 1
         self._number_base = frame_number_base(highest_frame, self._number_bits)
-        self._replay = ReplayWindow(highest_frame)
         # Hash and cipher of frames of which a segment has authenticated and more may come.
         self._known: dict[tuple[int, int], tuple[bytes, Aead]] = {}
         # What was found for the segment opened last, for as long as nothing else has moved: tick
         # and frame number as in the header, then whole, and what is known of its frame.
         self._recent: tuple[int, int, int, int, tuple[bytes, Aead]] | None = None
         self._forgeries_left = constants.SUITE_FORGERY_LIMIT[parameters.suite]
+        self._begin_ticks(generation, live=live)
         self.highest_tick = -1
         self.refusals: Counter[str] = Counter()
         self.opened = 0
-
-    @property
-    def generation(self) -> Generation:
-        """The generation that this opener opens."""
-        return self._generation
-
-    @property
-    def is_live(self) -> bool:
-        """Whether segments of now are accepted; false for good once a range was announced."""
-        return self._live
 
     @property
     def highest_frame(self) -> int:
@@ -180,34 +150,6 @@ class FrameOpener:
     def keys_derived(self) -> int:
         """Frame keys derived so far, those for refused segments included."""
         return self._keys.derived
-
-    def announce(self, from_tick: int, until_tick: int) -> None:
-        """Accept the ticks [from, until), which the source announced over the control channel.
-
-        Replaces the range announced before, and ends the live window for good: what is backfilled
-        is not live. What lies before from_tick is erased.
-
-        Raises:
-            LocalProtocolError: the range is empty or wider than the header can tell apart.
-        """
-        widest = (self._tick_mask + 1) // 2
-        if not 0 <= from_tick < until_tick <= from_tick + widest:
-            raise LocalProtocolError(
-                f"a backfill range spans 1 to {widest} ticks, not {from_tick} to {until_tick}"
-            )
-        self._live = False
-        self._window = (from_tick, until_tick - 1)
-        self._tick_base = from_tick
-        self._beyond = errors.LATE
-        self._puncture(from_tick)
-
-    def renew(self, nodes: Iterable[tuple[int, int, bytes]]) -> None:
-        """Hold the epochs of another grant of this generation from now on (section 9.2).
-
-        Args, Raises: as of Generation.renew().
-        """
-        self._keys.renew(nodes)
-        self._drop_unheld()
 
     # The checks stand in one function, in the protocol's order: calls would cost a third more time.
     def open(  # noqa: PLR0912, PLR0915
@@ -314,8 +256,17 @@ class FrameOpener:
                 self._known[tick, number if self._every_frame else _EVERY_FRAME] = known
             self._recent = (place, number_low, tick, number, known)
         if tick > self.highest_tick:
+            self.highest_tick = tick
             self._move_to(tick)
         return _new_tuple(OpenedSegment, (payload, number, index, tick, flags, kind))
+
+    def open_many(self, segments: Iterable[Buffer], now: Interval) -> list[OpenedSegment | Refused]:
+        """Do open() for each segment, in order.
+
+        Natively it takes less time than as many calls, and leaves the interpreter to other threads
+        where it is long.
+        """
+        return [self.open(segment, now) for segment in segments]
 
     def clear(self) -> None:
         """Erase the secrets; every segment is refused from now on."""
@@ -323,55 +274,13 @@ class FrameOpener:
         self._known.clear()
         self._narrow()
 
-    def __repr__(self) -> str:
-        return f"<FrameOpener of {self._generation!r}, highest frame {self.highest_frame}>"
-
     def _refuse(self, reason: str) -> Refused:
         self.refusals[reason] += 1
-        return _REFUSED[reason]
-
-    def _why_not(self, tick: int) -> str:
-        """Return why a tick outside of [_lower, _upper] is refused."""
-        lower, upper = self._window
-        if tick > upper:
-            return self._beyond
-        keys = self._keys
-        is_held = keys.first_tick <= tick < keys.end_tick
-        if tick < lower or (not is_held and tick < self._generation.parameters.tick_count):
-            return errors.LATE
-        return errors.EXHAUSTED
-
-    def _set_window(self, now: Interval) -> None:
-        self._now = now
-        if not self._live:
-            return
-        parameters = self._generation.parameters
-        lower, upper = self._window = tick_window(
-            now.earliest_ns,
-            now.latest_ns,
-            t0_ns=parameters.t0_ns,
-            interval_ns=parameters.interval_ns,
-            past_ns=parameters.past_ns,
-            skew_ns=parameters.skew_ns,
-            bits=self._tick_bits,
-        )
-        # Before t0 every candidate lies above the window.
-        self._tick_base = tick_base(lower, upper, self._tick_bits) if upper >= 0 else 0
-        self._narrow()
+        return REFUSED[reason]
 
     def _narrow(self) -> None:
+        super()._narrow()
         self._recent = None
-        self._lower = max(self._window[0], self._keys.first_tick)
-        self._upper = min(self._window[1], self._keys.end_tick - 1) if self._forgeries_left else -1
-
-    def _move_to(self, tick: int) -> None:
-        self.highest_tick = tick
-        if self._live:
-            self._puncture(tick - self._span)
-
-    def _puncture(self, tick: int) -> None:
-        self._keys.puncture(tick)
-        self._drop_unheld()
 
     def _drop_unheld(self) -> None:
         keys = self._keys
@@ -379,4 +288,11 @@ class FrameOpener:
             kept for kept in self._known if not keys.first_tick <= kept[0] < keys.end_tick
         ]:
             del self._known[slot]
-        self._narrow()
+        super()._drop_unheld()
+
+
+#: The one without native code; it stays complete.
+PureFrameOpener = FrameOpener
+
+if not TYPE_CHECKING and IS_NATIVE:
+    from tickseal.native.opening import NativeFrameOpener as FrameOpener

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import NamedTuple
 
+from tickseal.accepting import Interval
 from tickseal.assembly import FrameAssembler
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 from tickseal.generation import Generation
-from tickseal.opening import Buffer, FrameOpener, Interval, OpenedSegment, Refused
+from tickseal.opening import Buffer, FrameOpener, OpenedSegment, Refused
 from tickseal.parameters import Profile
 from tickseal.summary import Summary
 
@@ -209,23 +210,49 @@ class SegmentReceiver:
             now: the clock reading for the batch.
         """
         frames: list[Frame] = []
+        run: list[Buffer] = []
+        owner: tuple[_Stream, ReceivedGeneration] | None = None
+        place: Buffer = b""
+        # What lies side by side for one generation, such as the segments of a picture, is looked
+        # up once, and opened in one call.
         for segment in segments:
+            if segment[2:7] == place and len(segment) >= 16 and segment[0] ^ self._first_byte <= 1:
+                run.append(segment)
+                continue
+            if owner:
+                self._open_run(*owner, run, now, frames)
             found = self._find(segment)
             if isinstance(found, str):
                 self.refusals[found] += 1
-                continue
-            stream, received = found
-            opened = received.opener.open(segment, now)
+                owner, place = None, b""
+            else:
+                owner, run = found, [segment]
+                # Of a compact header, these bytes are of the tick and the frame number too.
+                place = b"" if self._is_compact else segment[2:7]
+        if owner:
+            self._open_run(*owner, run, now, frames)
+        return frames
+
+    def _open_run(
+        self,
+        stream: _Stream,
+        received: ReceivedGeneration,
+        run: list[Buffer],
+        now: Interval,
+        frames: list[Frame],
+    ) -> None:
+        """Open segments of one generation, and add the frames that they complete."""
+        opener, tap, add = received.opener, self.tap, received.assembler.add
+        for segment, opened in zip(run, opener.open_many(run, now), strict=True):
             if isinstance(opened, Refused):
                 continue
-            if stream.latest is not received and received.opener.is_live:
+            if stream.latest is not received and opener.is_live:
                 self._took_over(stream, received, now)
-            if self.tap is not None:
-                self.tap(received, segment, opened)
-            payload = received.assembler.add(opened)
+            if tap is not None:
+                tap(received, segment, opened)
+            payload = add(opened)
             if payload is not None:
                 self._complete(received, opened, payload, frames)
-        return frames
 
     def _find(self, segment: Buffer) -> tuple[_Stream, ReceivedGeneration] | str:
         """Return whose segment this is, or the reason to refuse it: the opener's first checks."""

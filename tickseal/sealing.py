@@ -1,12 +1,14 @@
 """FrameSealer: `core.sealer` for the hot path, with prepared hash states, and proved equal."""
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from tickseal.core import constants
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
 from tickseal.core.header import SegmentHeader
 from tickseal.core.keyschedule import frame_key_message
 from tickseal.generation import Generation
+from tickseal.native import IS_NATIVE
 from tickseal.parameters import Profile, Renewal
 from tickseal.primitives import AEADS, Aead, HashState, hmac_states
 
@@ -205,3 +207,10 @@ class FrameSealer:
             part = view[index * step : (index + 1) * step]
             segments.append(header + hashed + encrypt(number_8 + index_4, part, header + context))
         return segments
+
+
+#: The one without native code; it stays complete.
+PureFrameSealer = FrameSealer
+
+if not TYPE_CHECKING and IS_NATIVE:
+    from tickseal.native.sealing import NativeFrameSealer as FrameSealer

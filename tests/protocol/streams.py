@@ -19,6 +19,7 @@ from tickseal import (
     StreamParameters,
     Suite,
 )
+from tickseal.opening import PureFrameOpener
 
 SECOND = 1_000_000_000
 T0 = 1_800_000_000 * SECOND
@@ -65,17 +66,29 @@ def reason(answer: OpenedSegment | Refused) -> str:
     return answer.reason if isinstance(answer, Refused) else "opened"
 
 
+def known(opener: FrameOpener) -> list[tuple[int, int]]:
+    """Tick and frame of each frame key that is kept."""
+    return list(opener._known if isinstance(opener, PureFrameOpener) else opener._held[0])
+
+
+def prepared(opener: FrameOpener) -> list[int]:
+    """The ticks of which the way to frame keys is kept."""
+    return list(opener._keys._ticks if isinstance(opener, PureFrameOpener) else opener._held[1])
+
+
 def state(opener: FrameOpener) -> list[Any]:
     """All that only an authentic segment may change."""
-    replay, keys = opener._replay, opener._keys
+    if isinstance(opener, PureFrameOpener):
+        window = [list(opener._replay._numbers), list(opener._replay._segments)]
+    else:
+        window = list(opener._held[2:])
     return [
         opener.opened,
         opener.highest_tick,
         opener.highest_frame,
-        list(replay._numbers),
-        list(replay._segments),
-        sorted(opener._known),
-        keys.first_tick,
+        window,
+        sorted(known(opener)),
+        opener._keys.first_tick,
         opener.generation.walker.nodes(),
     ]
 

@@ -3,7 +3,18 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import SECOND, T0, Reading, generation, pair, parameters, reading, reason
+from streams import (
+    SECOND,
+    T0,
+    Reading,
+    generation,
+    known,
+    pair,
+    parameters,
+    prepared,
+    reading,
+    reason,
+)
 
 from tickseal import FrameOpener, FrameSealer, Generation, OpenedSegment
 from tickseal.core import errors
@@ -95,10 +106,10 @@ def test_nothing_behind_the_window_is_derivable_from_all_that_a_sink_holds(
             opener.open(segment, reading(chosen, sent))
         tick = max(tick, opener.highest_tick)
         epoch = max(0, opener.highest_tick - 3) >> epoch_bits
-        walker, keys = opener.generation.walker, opener._keys
+        walker = opener.generation.walker
         assert all(i << level >= epoch for level, i, _ in walker.nodes() + walker._path)
-        assert all(held >> epoch_bits >= epoch for held in keys._ticks)
-        assert all(held >> epoch_bits >= epoch for held, _ in opener._known)
+        assert all(held >> epoch_bits >= epoch for held in prepared(opener))
+        assert all(held >> epoch_bits >= epoch for held, _ in known(opener))
 
 
 def test_a_renewed_grant_moves_the_span_and_keeps_the_rest_of_the_state() -> None:
@@ -114,7 +125,7 @@ def test_a_renewed_grant_moves_the_span_and_keeps_the_rest_of_the_state() -> Non
     assert reason(opener.open(sealed[99][0], now)) == "opened"
     assert reason(opener.open(sealed[100][0], now)) == errors.LATE
     opener.renew(source.grant(98, 110))
-    assert {tick for tick, _ in opener._known} == {99}
+    assert {tick for tick, _ in known(opener)} == {99}
     assert reason(opener.open(sealed[95][1], now)) == errors.LATE
     assert reason(opener.open(sealed[99][0], now)) == errors.REPLAYED
     for segment in (sealed[99][1], *sealed[100]):

@@ -12,6 +12,7 @@ from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters, 
 from tickseal.core import constants
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
 from tickseal.core.sealer import Sealer
+from tickseal.sealing import PureFrameSealer
 
 SEGMENTS = vectors("segments")
 
@@ -102,7 +103,7 @@ def test_never_seals_twice_under_one_key_and_nonce_nor_goes_back(
     Recorder.used = set()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sealing, "AEADS", dict.fromkeys((1, 2, 3), Recorder))
-        sealer = FrameSealer(generation(settings))
+        sealer = PureFrameSealer(generation(settings))
         tick = -1
         for place, (size, ahead, flags, kind) in enumerate(frames):
             Recorder.failing = place in failing

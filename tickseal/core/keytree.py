@@ -101,7 +101,7 @@ class Walker:
             nodes.pop()
         while nodes and nodes[-1][1] << nodes[-1][0] < epoch:
             level, index, secret = nodes.pop()
-            left, right = children(self._primitives, secret, self._prefix)
+            left, right = self._children(secret)
             level -= 1
             nodes.append((level, 2 * index + 1, right))
             if (2 * index + 1) << level > epoch:
@@ -117,7 +117,7 @@ class Walker:
             path.pop()
         level, index, secret = path[-1] if path else self._find(epoch)
         while level:
-            left, right = children(self._primitives, secret, self._prefix)
+            left, right = self._children(secret)
             level -= 1
             index = epoch >> level
             secret = right if index & 1 else left
@@ -144,7 +144,7 @@ class Walker:
             if start <= first and last <= end:
                 found.append((level, index, secret))
                 continue
-            left, right = children(self._primitives, secret, self._prefix)
+            left, right = self._children(secret)
             stack.append((level - 1, 2 * index + 1, right))
             stack.append((level - 1, 2 * index, left))
         return found
@@ -162,6 +162,9 @@ class Walker:
 
     def __repr__(self) -> str:
         return "<Walker of epochs %d to %d>" % (self.start, self.end)
+
+    def _children(self, node: bytes) -> "tuple[bytes, bytes]":
+        return children(self._primitives, node, self._prefix)
 
     def _find(self, epoch: int) -> "Node":
         for node in reversed(self._nodes):
@@ -183,7 +186,7 @@ class Walker:
         level, index, secret = nodes[-1]
         while level:
             nodes.pop()
-            left, right = children(self._primitives, secret, self._prefix)
+            left, right = self._children(secret)
             level -= 1
             index *= 2
             nodes.append((level, index + 1, right))

@@ -1,0 +1,404 @@
+"""The border to C: whatever a caller does, it answers or raises, and all stays whole."""
+
+import copy
+import ctypes
+import gc
+import pickle
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streams import Reading, flipped, generation, parameters, reading, reason
+
+from tickseal import OpenedSegment
+from tickseal.core import errors
+from tickseal.core.errors import LocalProtocolError
+from tickseal.core.keyschedule import frame_key_message
+from tickseal.native.layout import layout
+from tickseal.native.opening import NativeFrameOpener
+from tickseal.native.sealing import NativeFrameSealer
+from tickseal.opening import REFUSED
+from tickseal.primitives import hmac
+
+hotpath: Any = pytest.importorskip("tickseal.native.hotpath")
+
+WRONG = (TypeError, ValueError, OverflowError, BufferError, LocalProtocolError)
+CHOSEN = parameters(segment_bytes=1200, frame_bytes=1 << 22)
+LAYOUT = layout(generation(CHOSEN))
+
+
+def sealer(**changes: Any) -> NativeFrameSealer:
+    return NativeFrameSealer(generation(parameters(**changes)))
+
+
+def opener(**changes: Any) -> NativeFrameOpener:
+    return NativeFrameOpener(generation(parameters(**changes)))
+
+
+# --- Arguments ---
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.integers(-2, 70), st.binary(max_size=40),
+    st.text(max_size=3), st.floats(), st.just(()), st.just([]), st.just(memoryview(b"abcd")[::2]),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), anything), max_size=4), st.data())
+def test_a_layout_is_taken_whole_or_refused(
+    changes: list[tuple[int, Any]], data: st.DataObject
+) -> None:
+    values = list(LAYOUT)
+    for place, value in changes:
+        values[place] = value
+    try:
+        made = hotpath.Sealer(*values)
+    except WRONG:
+        with pytest.raises(WRONG):
+            hotpath.Opener(tuple(values), OpenedSegment, tuple(REFUSED.values()), {}, 0, 1)
+        return
+    hotpath.Opener(tuple(values), OpenedSegment, tuple(REFUSED.values()), {}, 0, 1)
+    made._start(5, bytes(32))
+    payload = bytes(data.draw(st.integers(0, min(values[5], 3 * values[4]))))
+    segments = made.seal(payload, 5)
+    head = (8 if values[1] else 16) + values[3] + (8 if values[0] == 3 else 16)
+    assert sum(map(len, segments)) == len(payload) + head * len(segments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        (LAYOUT,),
+        (LAYOUT, int, tuple(REFUSED.values()), {}, 0, 1),
+        (LAYOUT, OpenedSegment, (), {}, 0, 1),
+        (LAYOUT, OpenedSegment, list(REFUSED.values()), {}, 0, 1),
+        (LAYOUT, OpenedSegment, tuple(REFUSED.values()), [], 0, 1),
+        (LAYOUT, OpenedSegment, ((),) * 14, {}, 0, 1),
+        (LAYOUT, OpenedSegment, (0,) * 14, {}, 0, 1),
+        (LAYOUT, OpenedSegment, tuple(REFUSED.values()), {}, "0", 1),
+        (LAYOUT[:-1], OpenedSegment, tuple(REFUSED.values()), {}, 0, 1),
+        (None, OpenedSegment, tuple(REFUSED.values()), {}, 0, 1),
+        (LAYOUT, 7, tuple(REFUSED.values()), {}, 0, 1),
+    ],
+)
+def test_an_opener_is_made_of_what_it_needs(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(WRONG):
+        hotpath.Opener(*arguments)
+
+
+@given(anything, anything, anything, anything)
+def test_any_arguments_seal_or_raise(payload: Any, tick: Any, flags: Any, kind: Any) -> None:
+    made = sealer()
+    expected = 0
+    for call in (
+        lambda: made.seal(payload, tick, flags, kind),
+        lambda: made.seal(payload, tick, flags=flags),
+        lambda: made.seal(payload=payload, tick=3, kind=kind),
+        lambda: made.seal(b"x", tick),
+        lambda: made._start(tick, payload),
+        lambda: made._skip_to(flags),
+    ):
+        number = made.frame_number
+        try:
+            expected = call() is not None
+        except WRONG:
+            expected = 0
+            assert made.frame_number == number
+        assert made.frame_number >= number + expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda made: made.seal(),
+        lambda made: made.seal(b""),
+        lambda made: made.seal(b"", 0, 0, 0, 0),
+        lambda made: made.seal(b"", 0, tick=0),
+        lambda made: made.seal(b"", 0, colour=0),
+        lambda made: made.seal(tick=0),
+        lambda made: made.seal(b"", 0, flags=None),
+        lambda made: made.seal("text", 0),
+        lambda made: made.seal(memoryview(b"abcd")[::2], 0),
+        lambda made: made.seal(b"", 1.5),
+        lambda made: made.seal(b"", 0, 0, 2),
+        lambda made: made.seal(b"", 0, 0, -1),
+        lambda made: made._start(0, b"short"),
+        lambda made: made._start(0, bytes(33)),
+        lambda made: made._skip_to(-1),
+        lambda made: made._skip_to(1 << 64),
+    ],
+)
+def test_a_call_that_is_wrong_raises_and_takes_no_number(call: Callable[[Any], Any]) -> None:
+    made = sealer()
+    with pytest.raises(WRONG):
+        call(made)
+    assert made.frame_number == 0
+    assert made.seal(payload=b"", tick=0, flags=0, kind=0)
+
+
+def test_a_frame_number_never_goes_back() -> None:
+    made = sealer()
+    made._number = 7
+    with pytest.raises(LocalProtocolError, match="never go back"):
+        made._number = 6
+    with pytest.raises(AttributeError):
+        made.frame_number = 0  # type: ignore[misc]
+    made.__init__(made.generation)  # type: ignore[misc]
+    assert made.frame_number == 7
+
+
+@given(st.lists(anything, max_size=9))
+def test_any_ticks_are_taken_or_refused(values: list[Any]) -> None:
+    made = opener()
+    (segment,) = sealer().seal(b"", 100)
+    try:
+        made._set_ticks(*values)
+    except WRONG:
+        pass
+    assert reason(made.open(segment, reading(parameters(), 100))) == "opened"
+
+
+@given(st.lists(anything | st.binary(min_size=40, max_size=60), max_size=5), anything)
+def test_any_segments_are_answered_or_raise(segments: list[Any], now: Any) -> None:
+    made = opener()
+    clock = reading(parameters(), 100)
+    for call in (
+        lambda: made.open_many(segments, clock),
+        lambda: made.open_many(now, clock),
+        lambda: [made.open(segment, clock) for segment in segments],
+        lambda: made.open(b"", now),
+    ):
+        try:
+            answers = call()
+        except (*WRONG, AttributeError):
+            continue
+        assert all(reason(answer) in errors.REASONS for answer in answers)
+    (segment,) = sealer().seal(b"", 100)
+    assert reason(made.open(segment, clock)) == "opened"
+
+
+# --- What Python answers to C ---
+
+
+@pytest.mark.parametrize("secret", [None, b"", bytes(31), bytes(33), bytearray(32), "s" * 32])
+def test_an_epoch_secret_of_another_size_raises(secret: Any) -> None:
+    class Strange(NativeFrameOpener):
+        def _epoch_secret(self, tick: int) -> Any:
+            return secret
+
+    made = Strange(generation(parameters()))
+    (segment,) = sealer().seal(b"", 100)
+    for call in (made.open, lambda one, now: made.open_many([one] * 3, now)):
+        with pytest.raises(ValueError, match="32 bytes"):
+            call(segment, reading(parameters(), 100))
+    assert made.opened == made.keys_derived == 0
+
+
+@pytest.mark.parametrize("name", ["_set_window", "_move_to", "_epoch_secret"])
+@pytest.mark.parametrize("size", [0, 200_000])
+def test_an_error_in_python_passes_through_and_the_opener_goes_on(name: str, size: int) -> None:
+    failing = True
+
+    def fail(self: Any, argument: Any) -> Any:
+        if failing:
+            raise KeyError(name)
+        return getattr(super(strange, self), name)(argument)
+
+    strange = type("Strange", (NativeFrameOpener,), {name: fail})
+    made = strange(generation(CHOSEN))
+    segments = NativeFrameSealer(generation(CHOSEN)).seal(bytes(size), 100)
+    now = reading(CHOSEN, 100)
+    with pytest.raises(KeyError, match=name):
+        made.open_many(segments, now)
+    failing = False
+    answers = [reason(one) for one in made.open_many(segments, now)]
+    assert answers[-1] == ("replayed" if name == "_move_to" and size == 0 else "opened")
+
+
+def test_a_clock_that_opens_segments_itself_is_refused() -> None:
+    made = opener()
+    (segment,) = sealer().seal(b"", 100)
+
+    class Clock:
+        latest_ns = 0
+
+        @property
+        def earliest_ns(self) -> int:
+            made.open(segment, Reading(0, 0))
+            return 0
+
+    with pytest.raises(LocalProtocolError, match="another thread"):
+        made.open(segment, Clock())
+    assert reason(made.open(segment, reading(parameters(), 100))) == "opened"
+
+
+# --- Threads ---
+
+
+def together(*calls: Callable[[], Any], times: int = 12) -> list[Any]:
+    """Do each call several times, all in threads at once; return what they returned or raised."""
+    done: list[Any] = []
+
+    def work(call: Callable[[], Any]) -> None:
+        for _ in range(times):
+            try:
+                done.append(call())
+            except LocalProtocolError as error:
+                done.append(error)
+
+    threads = [threading.Thread(target=work, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return done
+
+
+def test_threads_that_share_a_sealer_never_share_a_number() -> None:
+    made = NativeFrameSealer(generation(CHOSEN))
+    payload = bytes(200_000)
+    frames = together(*[lambda: made.seal(payload, 7)] * 4, lambda: made.seal(b"small", 7))
+    assert made.frame_number == len(frames) == 60
+    numbers = {frame[0][10:14] for frame in frames}
+    assert len(numbers) == len(frames)
+    other = NativeFrameOpener(generation(CHOSEN))
+    for frame in frames:
+        for answer in other.open_many(frame, reading(CHOSEN, 7)):
+            assert isinstance(answer, OpenedSegment)
+
+
+def test_threads_that_share_an_opener_open_each_segment_once() -> None:
+    source, made = NativeFrameSealer(generation(CHOSEN)), NativeFrameOpener(generation(CHOSEN))
+    segments = source.seal(bytes(300_000), 7)
+    now = reading(CHOSEN, 7)
+    answers = together(
+        *[lambda: made.open_many(segments, now)] * 4, lambda: made.announce(0, 50), made.clear
+    )
+    opened = [
+        one for answer in answers if isinstance(answer, list)
+        for one in answer if isinstance(one, OpenedSegment)
+    ]  # fmt: skip
+    assert len(opened) == len({one.segment_index for one in opened}) == made.opened
+
+
+def test_a_long_call_lets_other_threads_run() -> None:
+    """A thread that waits for the interpreter gets it within one call."""
+    chosen = parameters(segment_bytes=60_000, frame_bytes=1 << 26)
+    made = NativeFrameSealer(generation(chosen))
+    payload = bytes(1 << 26)
+    ran = threading.Event()
+    go = threading.Event()
+
+    def other() -> None:
+        go.wait()
+        ran.set()
+
+    thread = threading.Thread(target=other)
+    interval = sys.getswitchinterval()
+    # No thread is made to yield: only a call that lets go of the interpreter gives way.
+    sys.setswitchinterval(1000)
+    try:
+        thread.start()
+        go.set()
+        before = ran.is_set()
+        made.seal(payload, 0)
+        assert ran.is_set()
+        assert not before
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+
+
+# --- Life and memory ---
+
+
+def test_neither_can_be_copied_or_pickled() -> None:
+    for made in (sealer(), opener()):
+        for copying in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError):
+                copying(made)
+
+
+def memory_of(made: Any) -> bytes:
+    return ctypes.string_at(id(made), type(made).__basicsize__)
+
+
+def test_the_keys_are_gone_from_memory_after_clear() -> None:
+    chosen = parameters(renewal=0)
+    source = generation(chosen)
+    secret = source.walker.secret(source.epoch(100))
+    key = hmac(secret)(frame_key_message(100, (1 << 64) - 1))
+    sealing, opening = sealer(renewal=0), opener(renewal=0)
+    for segment in sealing.seal(bytes(20), 100):
+        assert reason(opening.open(segment, reading(chosen, 100))) == "opened"
+    for made in (sealing, opening):
+        assert key in memory_of(made)
+        made.clear()
+        assert key not in memory_of(made)
+        assert key[:16] not in memory_of(made)
+
+
+def test_what_is_punctured_is_gone_from_memory() -> None:
+    chosen = parameters(renewal=0, past_ns=0, skew_ns=0)
+    source = generation(chosen)
+    key = hmac(source.walker.secret(100))(frame_key_message(100, (1 << 64) - 1))
+    sealing, opening = (make(generation(chosen)) for make in (NativeFrameSealer, NativeFrameOpener))
+    for tick, expected in ((100, True), (101, False)):
+        assert reason(opening.open(sealing.seal(b"", tick)[0], reading(chosen, tick))) == "opened"
+        assert (key in memory_of(opening)) is expected
+
+
+def test_a_cycle_through_the_clock_is_collected() -> None:
+    class Clock:
+        earliest_ns = latest_ns = parameters().t0_ns
+        opener: Any = None
+
+        def __del__(self) -> None:
+            gone.append(1)
+
+    gone: list[int] = []
+    clock = Clock()
+    clock.opener = opener()
+    clock.opener.open(b"", clock)
+    del clock
+    gc.collect()
+    assert gone == [1]
+
+
+def test_nothing_leaks() -> None:
+    now = reading(CHOSEN, 100)
+
+    def work() -> None:
+        made, sink = NativeFrameSealer(generation(CHOSEN)), NativeFrameOpener(generation(CHOSEN))
+        for size in (0, 10, 5000, 100_000):
+            segments = made.seal(bytes(size), 100)
+            forged = [flipped(segment, -1) for segment in segments]
+            sink.open_many([*forged, *segments, *segments], now)
+            sink.open(segments[0], now)
+            _ = sink._held, sink.refusals, repr(sink)
+        for call in (
+            lambda: made.seal("text", 0),  # type: ignore[arg-type]
+            lambda: made.seal(b"", 1),
+            lambda: made.seal(bytes(1 << 23), 100),
+            lambda: sink.open_many([b"", 7], now),  # type: ignore[list-item]
+            lambda: sink.open(b"", None),  # type: ignore[arg-type]
+            lambda: hotpath.Sealer(*LAYOUT[:-1], b"short"),
+            lambda: hotpath.children(b"short"),
+        ):
+            with pytest.raises((*WRONG, AttributeError)):
+                call()
+
+    counts = []
+    for _ in range(12):
+        for _ in range(40):
+            work()
+        gc.collect()
+        counts.append((sys.getallocatedblocks(), sys.getrefcount(REFUSED[errors.FORGED])))
+    # What leaks each time shows 40 times in a round; the interpreter's own caches settle by then.
+    (before, references), (after, references_after) = counts[-2:]
+    assert after - before < 40
+    assert references_after == references
