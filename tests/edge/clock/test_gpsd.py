@@ -1,0 +1,106 @@
+"""gpsd's messages are understood; no fix, silence and rubbish are no time."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tickseal_edge.clock.gpsd import GPSD
+
+from tickseal.core.errors import ClockError
+
+FIX = {"class": "TPV", "device": "/dev/ttyAMA0", "mode": 3, "time": "2026-11-24T09:00:00.000Z"}
+TOFF = {"class": "TOFF", "real_sec": 1795510800, "real_nsec": 0,
+        "clock_sec": 1795510807, "clock_nsec": 123000000}  # fmt: skip
+PPS = {"class": "PPS", "real_sec": 1795510800, "real_nsec": 0, "clock_sec": 1795510807,
+       "clock_nsec": 4000, "precision": -20}  # fmt: skip
+
+
+class Server:
+    """gpsd as far as it is needed: says what the test gives it."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.ready = threading.Event()
+        self.peer: socket.socket | None = None
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        try:
+            self.peer, _ = self.listener.accept()
+            self.asked = self.peer.recv(1000)
+        except OSError:
+            return
+        self.ready.set()
+
+    def say(self, *messages: object) -> None:
+        assert self.ready.wait(5)
+        assert self.peer is not None
+        for message in messages:
+            text = message if isinstance(message, str) else json.dumps(message)
+            self.peer.sendall(text.encode() + b"\r\n")
+
+    def close(self) -> None:
+        self.listener.close()
+        if self.peer:
+            self.peer.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def told(gpsd: GPSD, until: object = None) -> object:
+    """Ask until something is told: it may be under way."""
+    for _ in range(1000):
+        try:
+            return gpsd.time()
+        except ClockError as error:
+            last = error
+            threading.Event().wait(0.002)
+    raise last
+
+
+def test_a_pulse_beats_a_message(server: Server) -> None:
+    gpsd = GPSD(port=server.port)
+    with pytest.raises(ClockError, match="no fix"):
+        gpsd.time()
+    server.say({"class": "VERSION"}, "rubbish", FIX, TOFF, PPS, TOFF, {"class": "TOFF"})
+    time = told(gpsd)
+    assert time.is_pulse  # type: ignore[attr-defined]
+    assert time.clock_ahead_ns == 7 * 10**9 + 4000  # type: ignore[attr-defined]
+    assert b'"pps":true' in server.asked
+    gpsd.close()
+
+
+def test_without_a_fix_there_is_no_time(server: Server) -> None:
+    gpsd = GPSD(port=server.port)
+    with pytest.raises(ClockError):
+        gpsd.time()
+    server.say(FIX, TOFF)
+    told(gpsd)
+    gpsd.feed(FIX | {"mode": 1})
+    with pytest.raises(ClockError, match="no fix"):
+        gpsd.time()
+    gpsd.close()
+
+
+def test_a_gpsd_that_is_gone_is_named_and_tried_again(server: Server) -> None:
+    gpsd = GPSD(port=server.port)
+    with pytest.raises(ClockError):
+        gpsd.time()
+    assert server.ready.wait(5)
+    server.close()
+    with pytest.raises(ClockError, match="gpsd does not answer"):
+        for _ in range(1000):
+            try:
+                gpsd.time()
+            except ClockError as error:
+                if "no fix" not in str(error):
+                    raise
+                threading.Event().wait(0.002)

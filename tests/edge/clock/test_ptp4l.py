@@ -1,0 +1,167 @@
+"""A real ptp4l, master and slave between two network namespaces; skipped where it cannot run."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tickseal_edge.clock.ptp import PTPSource
+from tickseal_edge.clock.ptp_management import PTPManagement
+
+from tickseal.core.errors import ClockError
+from tickseal.host.kernel_clock import KernelClock
+
+#: Quick elections and many messages; both clocks are this machine's, so they are not touched.
+_CONFIG = """[global]
+free_running 1
+time_stamping software
+network_transport UDPv4
+{role} 1
+uds_address {uds}
+logAnnounceInterval -3
+announceReceiptTimeout 3
+logSyncInterval -3
+logMinDelayReqInterval -3
+clockClass {clock_class}
+[{interface}]
+"""
+
+
+def _can_make_namespaces() -> str:
+    for tool in ("ip", "ptp4l"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed (apt install linuxptp iproute2)"
+    if os.geteuid() != 0:
+        return "only root makes network namespaces"
+    probe = f"tickseal-probe-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, check=False)
+    if made.returncode:
+        return f"no network namespaces here: {made.stderr.decode().strip()}"
+    subprocess.run(["ip", "netns", "del", probe], check=False)
+    return ""
+
+
+_problem = _can_make_namespaces()
+pytestmark = pytest.mark.skipif(bool(_problem), reason=_problem)
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+class Pair:
+    """Two namespaces joined by a cable, a ptp4l in each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names = [f"tickseal-{side}-{os.getpid()}" for side in ("m", "s")]
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        master, slave = self.names
+        for name in self.names:
+            run("ip", "netns", "add", name)
+        run("ip", "link", "add", "vm", "netns", master, "type", "veth",
+            "peer", "name", "vs", "netns", slave)  # fmt: skip
+        for name, interface, address in ((master, "vm", "10.98.0.1"), (slave, "vs", "10.98.0.2")):
+            run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", interface)
+            run("ip", "-n", name, "link", "set", interface, "up")
+
+    def start(self, side: str, *, clock_class: int = 248) -> None:
+        """Start the master's ("m") or the slave's ("s") ptp4l."""
+        name = self.names[side == "s"]
+        config = self.folder / f"{side}.cfg"
+        config.write_text(
+            _CONFIG.format(
+                role="slaveOnly" if side == "s" else "masterOnly",
+                uds=self.socket(side),
+                interface=f"v{side}",
+                clock_class=255 if side == "s" else clock_class,
+            )
+        )
+        self.processes[side] = subprocess.Popen(
+            ["ip", "netns", "exec", name, "ptp4l", "-f", str(config)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def socket(self, side: str) -> str:
+        return str(self.folder / f"{side}.sock")
+
+    def stop(self, side: str) -> None:
+        process = self.processes.pop(side)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        Path(self.socket(side)).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        for side in list(self.processes):
+            self.stop(side)
+        for name in self.names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path)
+    try:
+        yield pair
+    finally:
+        pair.close()
+
+
+def until(condition: Callable[[], object], within_s: float = 15.0) -> object:
+    deadline = time.monotonic() + within_s
+    while True:
+        with contextlib.suppress(ClockError):
+            if found := condition():
+                return found
+        assert time.monotonic() < deadline, "not in time"
+        threading.Event().wait(0.05)
+
+
+def test_the_offset_between_two_of_this_machine_is_hardly_one(pair: Pair) -> None:
+    """And the master can be lost and found."""
+    pair.start("m")
+    pair.start("s")
+    kernel = KernelClock()
+    source = PTPSource(PTPManagement(pair.socket("s")), kernel, takes_untraceable=True)
+    state = until(source.poll)
+    # Both ends read one clock: whatever ptp4l measures between them is the error of the measuring.
+    assert abs(state.offset_ns) < 1_000_000  # type: ignore[attr-defined]
+    assert state.details["port_state"] in ("slave", "uncalibrated")  # type: ignore[attr-defined]
+    assert state.details["clock_class"] == 248  # type: ignore[attr-defined]
+    assert abs(source.read_ns() - kernel.now().midpoint_ns) < 1_000_000
+    first = state.details["grandmaster"]  # type: ignore[attr-defined]
+
+    pair.stop("m")
+
+    def lost() -> str:
+        try:
+            source.poll()
+        except ClockError as error:
+            return str(error)
+        return ""
+
+    assert "no sync" in str(until(lost)) or "no master" in lost()
+    pair.start("m")
+    again = until(source.poll)
+    assert again.details["grandmaster"] == first  # type: ignore[attr-defined]
+
+
+def test_a_master_that_claims_no_reference_is_not_taken_at_its_word(pair: Pair) -> None:
+    pair.start("m")
+    pair.start("s")
+    source = PTPSource(PTPManagement(pair.socket("s")), KernelClock())
+
+    def refusal() -> bool:
+        try:
+            source.poll()
+        except ClockError as error:
+            return "claims no primary reference" in str(error)
+        return False
+
+    assert until(refusal)
