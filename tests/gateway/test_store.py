@@ -132,6 +132,19 @@ def test_a_disk_that_is_full_is_named_and_recovered_from(tmp_path: Path) -> None
     assert query(tmp_path / "readings.db", "SELECT count(*) FROM readings") == [(100,)]
 
 
+def test_what_a_failed_write_began_is_not_taken_for_done(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "readings.db")
+    store._connection.execute(
+        "CREATE TEMP TRIGGER fault BEFORE INSERT ON samples BEGIN SELECT RAISE(ROLLBACK, 'x'); END"
+    )
+    with pytest.raises(StoreError):
+        write(store, reading(1))
+    store._connection.execute("DROP TRIGGER fault")
+    write(store, reading(1))
+    store.close()
+    assert query(tmp_path / "readings.db", "SELECT value FROM readings") == [(1,)]
+
+
 WRITER = """
 import sys
 from pathlib import Path
