@@ -13,6 +13,7 @@ from tickseal.core.errors import ConfigError
 from tickseal.invite import split_address
 from tickseal.negotiation import NegotiationPolicy, Span
 from tickseal.parameters import Profile, Renewal, Suite
+from tickseal_gateway.outputs.settings import OutputConfig
 
 _SECOND = 1_000_000_000
 _HOUR = 3600 * _SECOND
@@ -196,6 +197,7 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
+    outputs: Annotated[tuple[OutputConfig, ...], Length(0, 32)] = ()
     sinks: SinksConfig = field(default_factory=SinksConfig)
 
     @property

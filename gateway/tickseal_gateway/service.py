@@ -23,7 +23,8 @@ from tickseal_gateway.controller import Controller
 from tickseal_gateway.identity import Identity, load_identity
 from tickseal_gateway.ingest import Ingest
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
-from tickseal_gateway.outputs.configured import configured_outputs
+from tickseal_gateway.outputs.configured import configured_outputs, health_readers
+from tickseal_gateway.outputs.health import tell
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.registry import Registry
 from tickseal_gateway.status import Json, Parts
@@ -105,6 +106,7 @@ class Gateway:
             tasks = [
                 asyncio.create_task(self._receive(udp)),
                 asyncio.create_task(_every_second(upkeep.tick)),
+                asyncio.create_task(tell(view, self._health_readers)),
             ]
             stack.push_async_callback(_cancel, tasks)
             await self._start_page(view, tasks)
@@ -164,8 +166,9 @@ class Gateway:
         outputs: list[OutputRunner] = []
         if self._store is not None:
             outputs.append(OutputRunner(self._store, on_written=self._on_written))
-        outputs += [OutputRunner(output) for output in configured_outputs(self._config)]
-        return outputs
+        further = configured_outputs(self._config)
+        self._health_readers = health_readers(further)
+        return [*outputs, *map(OutputRunner, further)]
 
     def _start_outputs(self, stack: contextlib.AsyncExitStack) -> None:
         for output in self._outputs:
