@@ -9,7 +9,7 @@ from tickseal import events as ev
 from tickseal.control import Hello
 from tickseal.controller_session import ControllerSession
 from tickseal.core.constants import SALT_BYTES
-from tickseal.core.errors import LinkError, StoreError, TicksealError
+from tickseal.core.errors import LinkError, LocalProtocolError, StoreError, TicksealError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.links.base import StreamLink, plain_address
 from tickseal.links.sockets import site
@@ -236,13 +236,19 @@ class Connection:
             generation = session.grant_stream(
                 stream_id, parameters, handle=stream.handle, salt=os.urandom(SALT_BYTES)
             )
-            controller.table.install(
-                stream,
-                device,
-                generation,
-                monotonic_ns=boottime_ns(),
-                compact=self._compact,
-            )
+            try:
+                controller.table.install(
+                    stream,
+                    device,
+                    generation,
+                    monotonic_ns=boottime_ns(),
+                    compact=self._compact,
+                )
+            except LocalProtocolError as error:
+                # Both sides have used the exporter: only a new session can go on from here.
+                _logger.warning("%s: %s: %s", self._named, stream_id, error)
+                session.close("busy")
+                return
             if session.clock_disagrees:
                 controller.clocks.withhold(device)
             _logger.log(

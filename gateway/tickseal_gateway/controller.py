@@ -49,6 +49,8 @@ _DISPLACED_TIMES, _DISPLACED_NS = 2, 60 * _SECOND
 _DISPLACED_QUIET_NS = 600 * _SECOND
 #: A session that was heard so lately was alive when it was displaced: pings come every 2 s.
 _ALIVE_NS = 3 * _SECOND
+#: What goodbyes may take, s: the outputs have a second of their own to finish.
+_BYE_S = 0.5
 #: Numbers of a stream's latest generations, whose low bits are not used again at once.
 _RECENT = 4
 
@@ -114,7 +116,7 @@ class Controller:
             connection.session.close("stopping")
             connection.end()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
+            await asyncio.wait(self._tasks, timeout=_BYE_S)
         self._disk.shutdown(wait=True)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
