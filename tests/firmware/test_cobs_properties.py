@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 from cobs import cobs as counterpart
-from device import cobs
+from tickseal.core import cobs
 from hypothesis import given
 from hypothesis import strategies as st
 

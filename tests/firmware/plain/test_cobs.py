@@ -1,6 +1,6 @@
 """Packets on a serial cable: examples; test_cobs_properties.py has the rest."""
 
-from device import cobs
+from tickseal.core import cobs
 
 from tickseal.core.errors import RemoteProtocolError
 

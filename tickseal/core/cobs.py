@@ -1,8 +1,11 @@
-"""Packets on a serial cable: COBS stuffing, a CRC-32, and a zero byte between packets.
+"""Packets on a serial cable: COBS stuffing, a CRC-32, no Ctrl-C, zero bytes between (section 6.6).
 
-A packet on the wire is COBS(body || u32 CRC-32 of body) || 0x00. The zero occurs nowhere else, so a
-reader that was disturbed is in step again at the next one. The CRC is the one that binascii has in
-C; it tells noise from packets, and protects nothing: keys and tags do that.
+A packet on the wire is 0x00 || escape(COBS(body || u32 CRC-32 of body)) || 0x00. The zero occurs
+nowhere else, so a reader that was disturbed is in step again at the next one; the leading one parts
+a packet from text that a board prints and from a packet that lost its end. The escape keeps 0x03
+off the cable: where the cable is the board's REPL, that byte is Ctrl-C and stops the program.
+The CRC is the one that binascii has in C; it tells noise from packets, and protects nothing: keys
+and tags do that.
 """
 
 from binascii import crc32
@@ -58,18 +61,36 @@ def unstuff(stuffed: bytes) -> bytes:
     return bytes(out)
 
 
-def encode(body: bytes) -> bytes:
-    """Return the packet that carries a body, its delimiter at the end."""
-    return stuff(body + (crc32(body) & 0xFFFFFFFF).to_bytes(CRC_BYTES, "big")) + _DELIMITER
+def escape(stuffed: bytes) -> bytes:
+    """Return the same without 0x03: 0x02 becomes 0x02 0x04, and 0x03 becomes 0x02 0x05."""
+    return stuffed.replace(b"\x02", b"\x02\x04").replace(b"\x03", b"\x02\x05")
 
 
-def decode(stuffed: bytes) -> bytes:
-    """Return the body of a packet, given without its delimiter.
+def unescape(escaped: bytes) -> bytes:
+    """Return what was escaped.
 
     Raises:
-        RemoteProtocolError: not COBS, or the CRC does not match.
+        RemoteProtocolError: a 0x03, or a 0x02 without its second half.
     """
-    data = unstuff(stuffed)
+    twos, threes = escaped.count(b"\x02\x04"), escaped.count(b"\x02\x05")
+    if escaped.count(b"\x02") != twos + threes or b"\x03" in escaped:
+        raise RemoteProtocolError("not escaped: 0x03, or half an escape")
+    return escaped.replace(b"\x02\x05", b"\x03").replace(b"\x02\x04", b"\x02")
+
+
+def encode(body: bytes) -> bytes:
+    """Return the packet that carries a body, with a delimiter at both ends."""
+    checked = body + (crc32(body) & 0xFFFFFFFF).to_bytes(CRC_BYTES, "big")
+    return _DELIMITER + escape(stuff(checked)) + _DELIMITER
+
+
+def decode(packet: bytes) -> bytes:
+    """Return the body of a packet, given without its delimiters.
+
+    Raises:
+        RemoteProtocolError: not escaped, not COBS, or the CRC does not match.
+    """
+    data = unstuff(unescape(packet))
     body = data[:-CRC_BYTES]
     if len(data) < CRC_BYTES or crc32(body) & 0xFFFFFFFF != int.from_bytes(data[-4:], "big"):
         raise RemoteProtocolError("the packet's CRC does not match")
@@ -81,17 +102,22 @@ class PacketReader:
 
     Holds at most one packet. What is damaged or longer than allowed is dropped and counted in
     `damaged`, and reading goes on after the next delimiter.
+
+    Attributes:
+        rejected: the last that was dropped whole; a board's plain text is among it.
     """
 
-    __slots__ = ("_held", "_limit", "_overlong", "damaged")
+    __slots__ = ("_held", "_limit", "_overlong", "damaged", "rejected")
 
     def __init__(self, limit: int) -> None:
         """Read bodies of at most `limit` bytes."""
         data = limit + CRC_BYTES
-        self._limit = data + data // _RUN + 1
+        # Every byte may need an escape.
+        self._limit = 2 * (data + data // _RUN + 1)
         self._held = bytearray()
         self._overlong = False
         self.damaged = 0
+        self.rejected = b""
 
     def receive(self, data: bytes) -> "list[bytes]":
         """Take the next bytes of the stream; return the bodies that these complete, in order."""
@@ -118,5 +144,6 @@ class PacketReader:
                 bodies.append(decode(bytes(self._held)))
             except RemoteProtocolError:
                 self.damaged += 1
+                self.rejected = bytes(self._held)
         self._held = bytearray()
         self._overlong = False

@@ -1,0 +1,139 @@
+"""The board's end of the serial cable: bytes to packets to records, and back."""
+
+import select
+import sys
+
+from tickseal.core import cable
+from tickseal.core.cobs import PacketReader, encode
+from tickseal.core.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Longest packet and record that the board takes.
+_BODY_BYTES = 4 + cable.FRAGMENT_MAX_BYTES
+_RECORD_BYTES = 1536
+#: Records that wait to be sent.
+_QUEUE_BYTES = 2048
+#: Bytes read in one go.
+_READ_BYTES = 512
+
+
+class Stdio:
+    """The cable of the REPL, which is USB on most boards. Ctrl-C still reaches the interpreter."""
+
+    def __init__(self) -> None:
+        self.input: "Any" = sys.stdin.buffer
+        self.output: "Any" = sys.stdout.buffer
+
+
+class File:
+    """A terminal device, on the unix port."""
+
+    def __init__(self, path: str) -> None:
+        self.input: "Any" = open(path, "r+b", buffering=0)
+        self.output = self.input
+
+
+class UART:
+    """A UART of the board; `settings` are those of machine.UART, with "id"."""
+
+    def __init__(self, id: int = 0, baudrate: int = 115200, **settings: "Any") -> None:
+        import machine
+
+        for pin in ("tx", "rx"):
+            if pin in settings:
+                settings[pin] = machine.Pin(settings[pin])
+        self.input: "Any" = machine.UART(id, baudrate, **settings)
+        self.output = self.input
+
+
+_KINDS: "dict[str, Any]" = {"usb": Stdio, "file": File, "uart": UART}
+
+
+def open_port(settings: "dict[str, Any]") -> "Any":
+    """Return the port that a configuration names by "kind"; its other keys are arguments."""
+    arguments = dict(settings)
+    kind = arguments.pop("kind", "usb")
+    try:
+        return _KINDS[kind](**arguments)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise ConfigError("cable: %r: %s" % (settings, error)) from None
+
+
+class Cable:
+    """Sends and receives; never waits for the other end.
+
+    Attributes:
+        channel: of the present connection.
+        unsent: segments that the cable did not take.
+        was_reset: the host does not know the present connection.
+    """
+
+    def __init__(self, port: "Any") -> None:
+        self._port = port
+        self._poll = select.poll()
+        self._poll.register(port.input, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(port.output, select.POLLOUT)
+        self._reader = PacketReader(_BODY_BYTES)
+        self.channel = cable.Channel(0, 0)
+        self.unsent = 0
+        self.was_reset = False
+
+    def connect(self, link: int, now_ms: int) -> None:
+        """Begin a connection of this number, u16; what the last one had to send is dropped."""
+        self.channel = cable.Channel(
+            link, now_ms, waits=True, record_bytes=_RECORD_BYTES, queue_bytes=_QUEUE_BYTES
+        )
+        self.was_reset = False
+
+    def receive(self, wait_ms: int, now_ms: int) -> "list[tuple[int, bytes]]":
+        """Wait for bytes, ms at most; return the records that they complete.
+
+        Raises:
+            RemoteProtocolError: a record longer than the board takes.
+        """
+        if not self._poll.poll(wait_ms):
+            return []
+        data = bytearray()
+        # A byte at a time: the REPL's input knows no other way that does not block.
+        while len(data) < _READ_BYTES and self._poll.poll(0):
+            one = self._port.input.read(1)
+            if not one:
+                break
+            data.extend(one)
+        records = []
+        for body in self._reader.receive(data):
+            channel = self.channel
+            kind = body[0] if body else 0
+            if kind == cable.RESET:
+                link = cable.link_of(body)
+                # Of a connection that nobody has taken yet, none can be unknown.
+                self.was_reset |= link == channel.link or (link == 0 and channel.was_answered)
+            elif cable.link_of(body) == channel.link:
+                if kind == cable.ACK:
+                    channel.acknowledged(body, now_ms)
+                elif cable.is_fragment(body):
+                    records += channel.received(body)
+        return records
+
+    def flush(self, now_ms: int) -> None:
+        """Send what is due, as far as the cable takes it."""
+        if self._writable.poll(0):
+            for body in self.channel.due(now_ms):
+                self._port.output.write(encode(body))
+
+    def send_segments(self, segments: "list[bytes]") -> None:
+        """Send segments once; those that the cable does not take now are counted."""
+        for segment in segments:
+            if self._writable.poll(0):
+                self._port.output.write(encode(bytes((cable.SEGMENT,)) + segment))
+            else:
+                self.unsent += 1
+
+    def say(self, text: str) -> None:
+        """Send a line of text for people."""
+        if self._writable.poll(0):
+            self._port.output.write(encode(bytes((cable.TEXT,)) + text.encode()[:200]))
