@@ -1,0 +1,122 @@
+"""A Data Sink on another machine: enrol it with a gateway, open what that allows, store it."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tickseal.core.errors import EnrolmentError
+from tickseal.host.control_socket import ask
+from tickseal.host.device_identity import DeviceIdentity
+from tickseal.host.kernel_clock import KernelClock
+from tickseal.host.logs import set_up_logging
+from tickseal.host.state import StateDirectory
+from tickseal.invite import InviteToken
+from tickseal_gateway import printing
+from tickseal_gateway.sink.config import load
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Configuration; has a default for all."),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="State directory, in place of the configured one."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command(epilog="Example: tickseal sink enrol tks1_...")
+def enrol(
+    token: Annotated[str, typer.Argument(help="As `tickseal gateway invite --sink` printed it.")],
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the identity that this sink has.")
+    ] = False,
+) -> None:
+    """Enrol this sink with a gateway: once, by a one-time invite."""
+    from tickseal_gateway.sink.enrolment import enrol_sink  # noqa: PLC0415 - only needed here
+
+    settings = load(config, state)
+    invite = InviteToken.parse(token)
+    with StateDirectory.open(settings.state_path) as directory:
+        if DeviceIdentity.exists(directory) and not force:
+            raise EnrolmentError(
+                "this sink is enrolled already; add --force to replace its identity"
+            )
+        identity = asyncio.run(
+            enrol_sink(invite, name=settings.sink.name, state=directory, clock=KernelClock())
+        )
+    if as_json:
+        typer.echo(json.dumps({"sink": identity.name, "addresses": identity.addresses}))
+        return
+    typer.echo(
+        f"enrolled as {identity.name}; on the gateway say what it may read:\n"
+        f"  tickseal gateway allow {identity.name} STREAM\nthen here: tickseal sink run"
+    )
+
+
+@app.command(epilog="Example: tickseal sink run --config sink.toml")
+def run(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    as_json: JsonOption = False,
+) -> None:
+    """Open and store what the gateway allows, until Ctrl-C."""
+    from tickseal_gateway.sink import service  # noqa: PLC0415 - heavy, and only needed here
+
+    set_up_logging(level, as_json=as_json)
+    settings = load(config, state)
+
+    def announce(status: dict[str, Any]) -> None:
+        if as_json:
+            typer.echo(json.dumps({"event": "ready", **status}))
+        else:
+            typer.echo(f"sink {status['sink']['name']} runs; state {settings.state_path}")
+        sys.stdout.flush()
+
+    asyncio.run(service.run(settings, announce))
+
+
+@app.command()
+def status(
+    config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what the running sink reads."""
+    answer = ask(load(config, state).state_path, {"do": "status"}, service="sink")
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    gateway = answer["gateway"]
+    where = f"{gateway['name'] or 'the gateway'} at {gateway['address']}"
+    typer.echo(
+        f"{answer['sink']['name']}: "
+        + (f"connected to {where}" if gateway["is_up"] else gateway["problem"])
+    )
+    rows = answer["streams"]
+    if rows:
+        typer.echo(
+            printing.table(
+                ("stream", "device", "granted for", "frames", "bytes", "missing", "refused"),
+                (
+                    (
+                        row["id"],
+                        row["device"],
+                        printing.age(row["granted_s"]) if row["granted_s"] else "-",
+                        row["frames"],
+                        printing.size(row["payload_bytes"]),
+                        row["missing"],
+                        printing.counts(row["refusals"]),
+                    )
+                    for row in rows
+                ),
+            )
+        )
