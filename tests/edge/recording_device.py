@@ -3,8 +3,11 @@
 Usage: python recording_device.py STATE RECORD SEED
 
 Each AEAD key is noted with each nonce that it is used with, before it is used, so that a kill at
-any instant leaves no use unnoted. All random bytes come from the seed, so that a test knows every
-secret that the device makes; whoever gives the same seed twice gets the same secrets twice.
+any instant leaves no use unnoted. Natively, what both are made of is noted instead, generation and
+frame number; TICKSEAL_PURE=1 has the keys themselves.
+
+All random bytes come from the seed, so that a test knows every secret that the device makes;
+whoever gives the same seed twice gets the same secrets twice.
 """
 
 import asyncio
@@ -14,12 +17,13 @@ import signal
 import sys
 from pathlib import Path
 
-from tickseal_edge import generations
+from tickseal_edge import generations, streams
 from tickseal_edge.config import EdgeConfig, HostStream, SpoolConfig
 from tickseal_edge.producers import Payload
 from tickseal_edge.service import EdgeService
 
 import tickseal.sealing
+from tickseal import FrameSealer, acceleration
 from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
 from tickseal.links.backoff import Backoff
@@ -53,6 +57,15 @@ class SeededRandom:
 
 def record_seals(record: Path) -> None:
     out = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    if acceleration().is_native:
+
+        class Recorded(FrameSealer):
+            def seal(self, payload, tick, *others):  # type: ignore[no-untyped-def]
+                os.write(out, f"{self.generation.number} {self.frame_number}\n".encode())
+                return super().seal(payload, tick, *others)
+
+        streams.FrameSealer = Recorded  # type: ignore[misc]
+        return
 
     def recording(make):  # type: ignore[no-untyped-def]
         class Recording:

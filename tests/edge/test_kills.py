@@ -34,12 +34,13 @@ HERE = Path(__file__).parent
 
 @contextlib.asynccontextmanager
 async def process(
-    state: Path, record: Path, seed: str = ""
+    state: Path, record: Path, seed: str = "", *, pure: bool = True
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a recording device in a process of its own for the length of the block."""
     device = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "recording_device.py"), str(state), str(record), seed
-    )  # fmt: skip
+        *(sys.executable, str(HERE / "recording_device.py"), str(state), str(record), seed),
+        env=os.environ | {"TICKSEAL_PURE": str(int(pure))},
+    )
     try:
         yield device
     finally:
@@ -140,8 +141,9 @@ def memory(pid: int) -> bytes:
     return b"\0".join(parts)
 
 
+@pytest.mark.parametrize("pure", [True, False], ids=["pure", "native where compiled"])
 def test_who_steals_it_with_its_disk_and_memory_opens_nothing_that_waits(
-    device: Device, registry: Registry, tmp_path: Path
+    device: Device, registry: Registry, tmp_path: Path, pure: bool
 ) -> None:
     """With all that is on the disk and in the running process, and who knows the protocol."""
 
@@ -151,7 +153,7 @@ def test_who_steals_it_with_its_disk_and_memory_opens_nothing_that_waits(
         async with device.running():
             await until(lambda: registry.handles)
         await gateway.stop()
-        async with process(device.path, tmp_path / "seals", "seed") as running:
+        async with process(device.path, tmp_path / "seals", "seed", pure=pure) as running:
             await until(lambda: len(seals(tmp_path / "seals")) > 100)
             seen = memory(running.pid)
             running.send_signal(signal.SIGTERM)
