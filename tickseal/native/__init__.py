@@ -22,7 +22,7 @@ def _find() -> Acceleration:
     if os.environ.get("TICKSEAL_PURE", "0") not in {"", "0"}:
         return Acceleration(False, "", "TICKSEAL_PURE is set")
     try:
-        from tickseal.native import hotpath  # noqa: PLC0415
+        import tickseal.native.hotpath as hotpath  # noqa: PLC0415, PLR0402  # tells apart the next two
     except ModuleNotFoundError:
         return Acceleration(False, "", "it was not compiled when tickseal was installed")
     except ImportError as error:

@@ -16,12 +16,14 @@ typedef struct ossl_lib_ctx_st OSSL_LIB_CTX;
 
 /* openssl/sha.h: a state is plain memory, to be copied by assignment and cleansed by its owner.
  * Deprecated, and a third faster here than an EVP_MD_CTX, which lies on the heap besides. */
+#ifndef TICKSEAL_NO_SHA256_CTX
 typedef struct SHA256state_st {
     unsigned int h[8];
     unsigned int Nl, Nh;
     unsigned int data[16];
     unsigned int num, md_len;
 } SHA256_CTX;
+#endif
 
 #define EVP_CTRL_AEAD_SET_IVLEN 0x9
 #define EVP_CTRL_AEAD_GET_TAG 0x10
