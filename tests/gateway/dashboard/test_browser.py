@@ -51,7 +51,7 @@ def test_readings_pictures_and_health_are_seen_live(
     browser.open(site.link)
     browser.until_text("20 °C", CARD)
     assert "#" not in browser.driver.current_url, "the token does not stay in the address"
-    for text in ("live", "garden/temperature", "Air", "X25519 + ML-KEM-768", "Lost", "Refused"):
+    for text in ("live", "garden/temperature", "Air", "AES-256-GCM, generation", "Lost", "Refused"):
         browser.until_text(text, CARD)
     garden.value = 23.5
     browser.until_text("23.5 °C", CARD)

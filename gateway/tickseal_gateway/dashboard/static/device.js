@@ -1,7 +1,8 @@
 // One device: how it is in a line, its streams, and what a person may do with it.
 
+import { Detail } from "./detail.js";
 import { h, keep, setData, setText, show } from "./dom.js";
-import { ago, count, discipline, nanoseconds, plain, reason, span, suite } from "./format.js";
+import { ago, count, discipline, nanoseconds, plain, suite } from "./format.js";
 import { StreamPanel } from "./stream.js";
 
 /** Return [state, words] of a device: the state is one of live, warn, bad, wait, off. */
@@ -29,7 +30,6 @@ export class DeviceCard {
   constructor(actions, isOpen) {
     this.actions = actions;
     this.panels = new Map();
-    this.rows = new Map();
     this.isOpen = isOpen;
     this.name = h("span");
     this.toggle = h(
@@ -62,38 +62,8 @@ export class DeviceCard {
       on: { click: () => actions.approve(this.device) },
     });
     this.menu = this.makeMenu();
-    this.table = h("tbody");
-    this.detail = h(
-      "details",
-      { class: "detail" },
-      h("summary", { text: "Keys and losses" }),
-      h(
-        "div",
-        {
-          class: "scroll",
-          tabindex: "0",
-          role: "region",
-          "aria-label": "Keys and losses of each stream",
-        },
-        h(
-          "table",
-          {},
-          h(
-            "thead",
-            {},
-            h(
-              "tr",
-              {},
-              ...["Stream", "Keys", "Suite", "Generation", "Tick", "Frames", "Lost", "Refused"].map(
-                (text) => h("th", { scope: "col", text }),
-              ),
-            ),
-          ),
-          this.table,
-        ),
-      ),
-    );
-    this.body = h("div", { class: "body" }, this.facts, this.columns, this.detail);
+    this.detail = new Detail();
+    this.body = h("div", { class: "body" }, this.facts, this.columns, this.detail.element);
     this.element = h(
       "article",
       { class: "device" },
@@ -178,14 +148,14 @@ export class DeviceCard {
       );
       return;
     }
+    if (!streams.length && device.health.streams) return;
     keep(
       this.facts,
       this.factParts,
-      facts(device),
+      facts(device, streams),
       ([key]) => key,
       () => new Fact(),
     );
-    if (!streams.length && device.health.streams) return;
     const pictures = streams.filter((stream) => stream.content === "pictures");
     const others = streams.filter((stream) => stream.content !== "pictures");
     const panel = (stream) => new StreamPanel(this.actions, stream);
@@ -196,19 +166,11 @@ export class DeviceCard {
       "kinds",
       `${others.length ? "readings" : ""}${pictures.length ? "pictures" : ""}`,
     );
-    show(this.detail, streams.length > 0);
-    if (this.detail.open)
-      keep(
-        this.table,
-        this.rows,
-        streams,
-        (stream) => stream.id,
-        () => new StreamRow(),
-      );
+    this.detail.update(device, streams);
   }
 }
 
-function facts(device) {
+function facts(device, streams) {
   const rows = [];
   const session = device.session;
   if (device.is_connected) rows.push(["Seen", ago(device.seen_s), ""]);
@@ -227,6 +189,7 @@ function facts(device) {
     ]);
   }
   const { missing, frames, refused } = device.health;
+  if (streams.length) rows.push(["Keys", keysOf(streams), ""]);
   if (frames)
     rows.push([
       "Lost",
@@ -241,9 +204,16 @@ function facts(device) {
       refused ? `${count(refused)} segments` : "nothing",
       refused ? "warn" : "",
     ]);
-  rows.push(["Handshake", device.handshake === "hybrid" ? "X25519 + ML-KEM-768" : "X25519", ""]);
-  if (session) rows.push(["Address", session.address, ""]);
   return rows;
+}
+
+// The suite, and the generation that is the youngest: one that never changes would be old.
+function keysOf(streams) {
+  const live = streams.filter((stream) => stream.generation);
+  if (!live.length) return "none now";
+  const youngest = live.reduce((a, b) => (a.generation_age_s < b.generation_age_s ? a : b));
+  const suites = [...new Set(live.map((stream) => suite(stream.suite)))].join(", ");
+  return `${suites}, generation ${youngest.generation.slice(0, 6)} of ${ago(youngest.generation_age_s)}`;
 }
 
 class Fact {
@@ -257,39 +227,5 @@ class Fact {
     setText(this.key, key);
     setText(this.value, value);
     setData(this.element, "kind", kind);
-  }
-}
-
-class StreamRow {
-  constructor() {
-    this.cells = Array.from({ length: 8 }, (_, at) =>
-      h(at ? "td" : "th", at ? {} : { scope: "row" }),
-    );
-    this.element = h("tr", {}, ...this.cells);
-  }
-
-  update(stream) {
-    const refused = Object.entries(stream.refusals)
-      .map(([name, value]) => `${count(value)} ${reason(name)}`)
-      .join(", ");
-    const every =
-      stream.renewal === "every_frame"
-        ? "every frame"
-        : `every ${nanoseconds(stream.interval_ns ?? 0)}`;
-    const texts = [
-      stream.id,
-      stream.renewal ? `${count(stream.keys_derived)}, ${every}` : "erased",
-      stream.suite ? suite(stream.suite) : "none",
-      stream.generation
-        ? `${stream.generation.slice(0, 8)}, ${span(stream.generation_age_s)} old`
-        : "none",
-      stream.tick !== null && stream.tick >= 0
-        ? `${count(stream.tick)} of ${nanoseconds(stream.interval_ns)}`
-        : "none",
-      count(stream.frames),
-      count(Math.max(0, stream.missing)),
-      refused || "nothing",
-    ];
-    texts.forEach((text, at) => setText(this.cells[at], text));
   }
 }

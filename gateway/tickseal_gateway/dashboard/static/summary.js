@@ -31,13 +31,13 @@ export class Totals {
       this.strip,
       this.parts,
       [
-        ["Frames a second", plain(totals.frames_per_s)],
-        ["Frames opened", count(totals.frames)],
-        ["Keys derived", count(totals.keys_derived)],
+        ["Frames/s", plain(totals.frames_per_s)],
+        ["Frames", count(totals.frames)],
+        ["Keys", count(totals.keys_derived)],
         ["Ticks", count(totals.ticks)],
         ["Data", bytes(totals.payload_bytes)],
         [
-          "Devices connected",
+          "Devices",
           `${count(totals.sessions)} of ${count(snapshot.devices.filter((device) => device.state !== "revoked").length)}`,
         ],
       ],
