@@ -292,11 +292,18 @@ def _block(status: dict[str, Any]) -> list[str]:
             f"{stream['keys_derived']:7} {stream['missing']:7}"
         )
     readings = [
-        f"{reading['name']} {reading['value']:g} {reading['unit'] or ''}".strip()
+        f"{reading['name']} {_short(reading['value'])}{reading['unit'] or ''}"
         for stream in status["streams"]
         for reading in stream["latest"]
         if isinstance(reading["value"], int | float)
     ]
-    lines.append("now     " + ", ".join(readings))
-    lines.append(f"refused {totals['refusals'] or 'none'}")
+    lines += ["readings  " + ", ".join(readings[at : at + 3]) for at in range(0, len(readings), 3)]
+    lines.append(f"refused   {totals['refusals'] or 'none'}")
     return lines
+
+
+def _short(value: float) -> str:
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.1f} {prefix}"
+    return f"{value:.1f} "
