@@ -3,71 +3,15 @@
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from tickseal.clock import ClockAction
 from tickseal.configuration import Between, Duration, Length, Size, parse_toml
 from tickseal.core.errors import ConfigError, EnrolmentError
 from tickseal.invite import split_address
-from tickseal.parameters import DEFAULT_INTERVAL_NS, Renewal
+from tickseal_edge.stream_config import AnyStream, HostStream
 
 _SECOND = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamConfig:
-    """What every stream has.
-
-    Args:
-        id: unique name; by default DEVICE/KIND.
-        rate_hz: frames a second.
-        renewal: a key for each frame, or one for each interval.
-        interval_ns: length of a tick.
-        link: how segments travel: datagrams, or the control connection where UDP does not pass.
-        qos: class of service, 0..255, for the application.
-        keep: spool frames while the gateway is away.
-    """
-
-    id: Annotated[str, Length(0, 128)] = ""
-    rate_hz: Annotated[float, Between(0.001, 1000)] = 10.0
-    renewal: Renewal = Renewal.EVERY_FRAME
-    interval_ns: Annotated[int, Duration("1ms", "1h")] = DEFAULT_INTERVAL_NS
-    link: Literal["udp", "tcp"] = "udp"
-    qos: Annotated[int, Between(0, 255)] | None = None
-    keep: bool = True
-
-    #: Pictures give way to samples where the link is slow.
-    is_picture: ClassVar[bool] = False
-
-    @property
-    def lane(self) -> str:
-        """What the device shares a thread with: the devices on one bus are used in turn."""
-        return self.id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostStream(StreamConfig):
-    """Host telemetry: CPU, temperature, memory, disk, network."""
-
-    kind: Literal["host"] = "host"
-    disk: str = "/"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatternStream(StreamConfig):
-    """A moving test pattern, as JPEG."""
-
-    kind: Literal["pattern"] = "pattern"
-    rate_hz: Annotated[float, Between(0.001, 1000)] = 15.0
-    width: Annotated[int, Between(16, 4096)] = 640
-    height: Annotated[int, Between(16, 4096)] = 480
-    quality: Annotated[int, Between(1, 95)] = 75
-    keep: bool = False
-
-    is_picture: ClassVar[bool] = True
-
-
-AnyStream = HostStream | PatternStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ from tickseal.clock import Clock, ClockDiscipline, ClockInterval, ClockPolicy, C
 from tickseal.core.errors import ClockError, ExhaustedError, LinkError, LocalProtocolError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
-from tickseal_edge.config import AnyStream
 from tickseal_edge.connection import Connection
 from tickseal_edge.generations import Generations
 from tickseal_edge.live_queue import LiveQueue, Waiting
 from tickseal_edge.spool import Spool
+from tickseal_edge.stream_config import AnyStream
 from tickseal_edge.streams import OutgoingStream, SealedFrame
 
 _logger = logging.getLogger("tickseal.edge")

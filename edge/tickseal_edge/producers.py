@@ -1,19 +1,25 @@
 """Producers: the configured sensors and cameras, each as something that gives payloads."""
 
 import time
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tickseal import pictures, samples
-from tickseal.core.errors import TicksealError
 from tickseal.metadata import StreamMetadata
 from tickseal.negotiation import Wish
 from tickseal_edge.camera.base import Camera
-from tickseal_edge.config import AnyStream, HostStream, PatternStream
 from tickseal_edge.sensors.base import Sensor
-
-
-class DeviceError(TicksealError):
-    """A sensor or camera cannot be opened or read: what, and what to do. It is tried again."""
+from tickseal_edge.sensors.profiles import PROFILES
+from tickseal_edge.stream_config import (
+    AnyStream,
+    CameraStream,
+    GPIOStream,
+    HostStream,
+    I2CStream,
+    OneWireStream,
+    PatternStream,
+    ReplayStream,
+)
 
 
 class Payload(NamedTuple):
@@ -84,10 +90,13 @@ class CameraProducer:
 def describe(stream: AnyStream) -> tuple[StreamMetadata, Wish]:
     """Return a configured stream's metadata and what is wished of its keys."""
     match stream:
-        case HostStream():
-            kind, content = "telemetry", samples.CONTENT
         case PatternStream():
             kind, content = "image/jpeg", pictures.CONTENT
+        case CameraStream():
+            kind = "video/h264" if stream.codec == "h264" else "image/jpeg"
+            content = pictures.CONTENT
+        case _:
+            kind, content = "telemetry", samples.CONTENT
     metadata = StreamMetadata(
         stream.id,
         kind,
@@ -101,15 +110,67 @@ def open_producer(stream: AnyStream) -> Producer:
     """Open the device of a configured stream.
 
     Raises:
-        TicksealError: the device is not there.
+        DeviceError: the device, or the package that reads it, is not there.
     """
+    match stream:
+        case PatternStream():
+            from tickseal_edge.camera.pattern import PatternCamera  # noqa: PLC0415
+
+            return CameraProducer(PatternCamera(stream.width, stream.height, stream.quality))
+        case CameraStream():
+            from tickseal_edge.camera.choose import open_camera  # noqa: PLC0415
+
+            return CameraProducer(open_camera(stream))
+        case _:
+            return SensorProducer(_open_sensor(stream))
+
+
+def _open_sensor(
+    stream: HostStream | I2CStream | OneWireStream | GPIOStream | ReplayStream,
+) -> Sensor:
     # Drivers are imported where they are used: what is not configured need not be installed.
     match stream:
         case HostStream():
             from tickseal_edge.sensors.host import HostSensor  # noqa: PLC0415
 
-            return SensorProducer(HostSensor(time.monotonic_ns, stream.disk))
-        case PatternStream():
-            from tickseal_edge.camera.pattern import PatternCamera  # noqa: PLC0415
+            return HostSensor(time.monotonic_ns, stream.disk)
+        case I2CStream():
+            return _open_i2c(stream)
+        case OneWireStream():
+            from tickseal_edge.sensors.onewire import OneWireThermometers  # noqa: PLC0415
 
-            return CameraProducer(PatternCamera(stream.width, stream.height, stream.quality))
+            return OneWireThermometers(stream.serial)
+        case GPIOStream():
+            from tickseal_edge.sensors.gpio import GPIOCounter  # noqa: PLC0415
+
+            return GPIOCounter(
+                chip=stream.chip, line=stream.line, edge=stream.edge, pull=stream.pull
+            )
+        case ReplayStream():
+            from tickseal_edge.sensors.replay import ReplaySensor  # noqa: PLC0415
+
+            return ReplaySensor(Path(stream.file).expanduser())
+
+
+def _open_i2c(stream: I2CStream) -> Sensor:
+    from tickseal_edge.sensors.i2c import I2CSensor  # noqa: PLC0415
+
+    profile = PROFILES.get(stream.profile)
+    if profile is None:
+        module = stream.driver.partition(":")[0].partition(".")[0]
+        return I2CSensor(
+            driver=stream.driver,
+            package=module.replace("adafruit_", "adafruit-circuitpython-").replace("_", "-"),
+            bus=stream.bus,
+            address=stream.address,
+            options=stream.options,
+            readings=stream.readings,
+        )
+    return I2CSensor(
+        driver=profile.driver,
+        package=profile.package,
+        bus=stream.bus,
+        address=profile.address if stream.address is None else stream.address,
+        options=stream.options,
+        readings=stream.readings or profile.readings,
+    )

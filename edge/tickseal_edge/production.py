@@ -10,9 +10,9 @@ from tickseal.core.errors import TicksealError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
 from tickseal.links.backoff import Backoff
-from tickseal_edge.config import AnyStream
 from tickseal_edge.lanes import Lane
 from tickseal_edge.producers import Payload, Producer, open_producer
+from tickseal_edge.stream_config import AnyStream
 
 _logger = logging.getLogger("tickseal.edge")
 

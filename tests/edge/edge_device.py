@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from fake_gateway import FakeGateway
-from tickseal_edge.config import EdgeConfig, HostStream
+from tickseal_edge.config import EdgeConfig
 from tickseal_edge.enrolment import enrol_device
 from tickseal_edge.producers import Payload
 from tickseal_edge.service import EdgeService
+from tickseal_edge.stream_config import HostStream
 
 from tickseal.clock import Clock
 from tickseal.host.clock_fake import FakeClock

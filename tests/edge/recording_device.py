@@ -18,9 +18,10 @@ import sys
 from pathlib import Path
 
 from tickseal_edge import generations, streams
-from tickseal_edge.config import EdgeConfig, HostStream, SpoolConfig
+from tickseal_edge.config import EdgeConfig, SpoolConfig
 from tickseal_edge.producers import Payload
 from tickseal_edge.service import EdgeService
+from tickseal_edge.stream_config import HostStream
 
 import tickseal.sealing
 from tickseal import FrameSealer, acceleration

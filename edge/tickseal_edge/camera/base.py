@@ -17,7 +17,7 @@ class Camera(Protocol):
         Args:
             time_ns: now, ns since 1970 UTC; a camera that stamps pictures knows better.
         Raises:
-            TicksealError: the camera is gone; it is opened again later.
+            DeviceError: the camera is gone; it is opened again later.
         """
 
     def close(self) -> None:
