@@ -100,7 +100,8 @@ class EdgeService:
             software=software,
             policy=AcceptancePolicy(),
             clock=self._own_clock,
-            backoff=backoff or Backoff(),
+            # A gateway's return is noticed within 15 s, and a fleet still spreads over that time.
+            backoff=backoff or Backoff(most_ns=15_000_000_000),
             on_event=self._on_event,
             serve=self._serve,
             on_down=self._on_down,
