@@ -137,3 +137,7 @@ class Cable:
         """Send a line of text for people."""
         if self._writable.poll(0):
             self._port.output.write(encode(bytes((cable.TEXT,)) + text.encode()[:200]))
+
+
+#: Needed at the start only.
+ONCE = (open_port, _KINDS, File, Stdio, UART)

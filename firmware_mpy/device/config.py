@@ -33,7 +33,7 @@ _STREAM: "dict[str, Any]" = {
     "period_ms": 1000,
     "interval_ms": 100,
     "segment_bytes": 64,
-    "depth": 32,
+    "depth": 24,
     "sensors": [],
 }
 
@@ -86,3 +86,7 @@ def _filled(given: "Any", keys: "dict[str, Any]", where: str) -> "dict[str, Any]
     filled = dict(keys)
     filled.update(given)
     return filled
+
+
+#: Needed at the start only.
+ONCE = (load, wish, _filled, _KEYS, _STREAM)

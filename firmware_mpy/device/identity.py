@@ -13,7 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-KEY, IDENTITY, INVITE = "tickseal.key", "tickseal.identity", "tickseal.invite"
+KEY = "tickseal.key"
+IDENTITY = "tickseal.identity"
+INVITE = "tickseal.invite"
 _PREFIX = "tks1_"
 
 
@@ -105,3 +107,7 @@ def parse_invite(token: str) -> "dict[str, Any]":
     if invite["h"]:
         raise EnrolmentError("a board needs a classical invite: tickseal gateway invite --classical")
     return invite
+
+
+#: Needed at the start only.
+ONCE = (load, load_key, parse_invite)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _MILLISECOND = 1_000_000
 _SECOND = 1_000 * _MILLISECOND
 #: Pauses between connections that fail, ms: the first, and the longest.
-_PAUSE_MS, _PAUSE_MOST_MS = 100, 1000
+_PAUSE_MS = 100
+_PAUSE_MOST_MS = 1000
 #: After the gateway said no, ms.
 _REFUSED_MS = 30_000
 #: Longest wait for the cable, ms.
@@ -33,7 +34,6 @@ class Board:
     """
 
     def __init__(self, settings: "dict[str, Any]") -> None:
-        self._settings = settings
         self._counter = clock.Monotonic()
         self._clock = clock.Clock()
         self._random = Randomness(identity.load_key())
@@ -72,6 +72,8 @@ class Board:
             self._cable.flush(now_ms)
             records = self._cable.receive(wait_ms, now_ms)
             at_ns = self._counter.ns()
+            # What came is acknowledged before it is worked on, which may take long.
+            self._cable.flush(at_ns // _MILLISECOND)
             session = self._session
             if session is not None:
                 for kind, body in records:
@@ -232,9 +234,14 @@ class Board:
         self._spool.stored(handle, generation, until)
 
 
+def forget() -> None:
+    """Let go of what only the start needs; tickseal_flash fills in how."""
+
+
 def run() -> None:
     """Run until Ctrl-C."""
     gc.threshold(4096)
     board = Board(config.load())
+    forget()
     while True:
         board.step()

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 CONTENT = "application/senml+cbor"
 # Labels of RFC 8428 section 6, table 4.
-_BASE_TIME, _NAME, _UNIT, _VALUE, _STRING, _BOOLEAN, _TIME = -3, 0, 1, 2, 3, 4, 6
+_BASE_TIME = -3
+_NAME = 0
+_UNIT = 1
+_VALUE = 2
+_STRING = 3
+_BOOLEAN = 4
+_TIME = 6
 
 
 def _value(value: "Any") -> bytes:

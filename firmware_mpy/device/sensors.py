@@ -27,16 +27,17 @@ class Counter:
 
 
 class Memory:
-    """Bytes that are free."""
+    """Bytes of the heap that are in use, after a collection."""
 
-    def __init__(self, name: str = "free_memory") -> None:
+    def __init__(self, name: str = "memory") -> None:
         self._name = name
 
     def read(self) -> "Samples":
         """Return them."""
         import gc
 
-        return [(self._name, "B", gc.mem_free())]
+        gc.collect()
+        return [(self._name, "B", gc.mem_alloc())]
 
 
 class ADC:
@@ -127,3 +128,7 @@ def read(sensors: "list[Any]") -> "Samples":
             taken = [(name, unit, None) for name, unit in names]
         samples += taken
     return samples
+
+
+#: Needed at the start only.
+ONCE = (make, bme280, _KINDS, ADC, ChipTemperature, Counter, Memory)

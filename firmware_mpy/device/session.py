@@ -27,7 +27,11 @@ SILENCE_NS = 10 * _SECOND
 #: Pings without a pong that are remembered.
 _PINGS = 6
 
-HANDSHAKE, GREETING, ENROLLING, RUNNING, CLOSED = range(5)
+HANDSHAKE = 0
+GREETING = 1
+ENROLLING = 2
+RUNNING = 3
+CLOSED = 4
 
 #: What the gateway sends, and the keys of each besides "m".
 _KEYS = {

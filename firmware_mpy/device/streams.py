@@ -15,7 +15,8 @@ _SECOND = 1_000_000_000
 _JUMP_NS = 60 * _SECOND
 _SUMMARY_NS = 5 * _SECOND
 #: Time between openings of a stream that the gateway asked for (section 7.3), ns.
-_AGAIN_NS, _AGAIN_MOST_NS = 5 * _SECOND, 60 * _SECOND
+_AGAIN_NS = 5 * _SECOND
+_AGAIN_MOST_NS = 60 * _SECOND
 #: A refused stream is asked for again after so long, ns.
 _REFUSED_NS = 30 * _SECOND
 #: What the board takes of its gateway: lowest and highest.

@@ -22,7 +22,7 @@ class Board:
     """One board: its flash is a folder, its cable a terminal.
 
     Args:
-        code: the folder that has `device` and `tickseal`.
+        code: the folder that has the compiled program.
         flash: its file system.
     """
 
@@ -51,7 +51,7 @@ class Board:
     def start(self) -> None:
         """Give it power."""
         self.process = subprocess.Popen(
-            [INTERPRETER, "-X", f"heapsize={HEAP}", "-c", "from device import main; main.run()"],
+            [INTERPRETER, "-X", f"heapsize={HEAP}", "-c", "import tickseal_board; tickseal_board.run()"],
             cwd=self.flash,
             env={**os.environ, "MICROPYPATH": str(self.code)},
             stdin=subprocess.DEVNULL,

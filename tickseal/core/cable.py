@@ -98,7 +98,7 @@ class Channel:
     @property
     def was_answered(self) -> bool:
         """Whether the other end has acknowledged anything."""
-        return self._open and self._seq > 0 or self._next > 0
+        return (self._open and self._seq > 0) or self._next > 0
 
     def room(self, size: int) -> bool:
         """Return whether a record with a body of this size can be queued."""
@@ -171,7 +171,8 @@ class Channel:
             elif flown[3] == 1:
                 # Of one that was sent again it is not known which was answered.
                 trip = now_ms - flown[2]
-                self._again_ms = max(_AGAIN_LEAST_MS, min(3 * trip, _AGAIN_MOST_MS))
+                again = (self._again_ms + 3 * trip) // 2
+                self._again_ms = max(_AGAIN_LEAST_MS, min(again, _AGAIN_MOST_MS))
         if len(left) < len(self._flying):
             self._open = True
             self._heard_ms = now_ms

