@@ -77,6 +77,7 @@ class Application:
         self._commands: dict[str, Command] = {
             "invite": self._invite,
             "approve": lambda given: view.approve(_text(given, "name")),
+            "withdraw": lambda given: view.withdraw(_text(given, "id")),
             "rename": lambda given: view.rename(_text(given, "name"), _text(given, "new_name")),
             "revoke": lambda given: view.revoke(_text(given, "name")),
             "rekey": self._rekey,

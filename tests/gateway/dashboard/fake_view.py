@@ -43,6 +43,9 @@ class FakeView:
         self.done.append(("invite", (name, lifetime_ns, hybrid)))
         return {"token": "tks1_" + "abc" * 60, "name": name}
 
+    async def withdraw(self, invite_id: str) -> None:
+        self.done.append(("withdraw", invite_id))
+
     async def approve(self, name: str) -> None:
         self.done.append(("approve", name))
 

@@ -1,6 +1,6 @@
 """Takes the pictures of the page in docs/images: real processes on this machine, by hand.
 
-    python tests/gateway/dashboard/screenshots.py docs/images
+python tests/gateway/dashboard/screenshots.py docs/images
 """
 
 import contextlib
@@ -48,9 +48,7 @@ def running(*arguments: str) -> Iterator[None]:
 
 
 def tickseal(*arguments: str) -> str:
-    return subprocess.run(
-        [TICKSEAL, *arguments], check=True, capture_output=True, text=True
-    ).stdout
+    return subprocess.run([TICKSEAL, *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def edge(folder: Path, name: str, *, camera: bool) -> str:
@@ -65,7 +63,10 @@ def edge(folder: Path, name: str, *, camera: bool) -> str:
     return str(config)
 
 
-def shoot(browser: Browser, path: Path, width: int, height: int, scheme: str, scale: float) -> None:
+def shoot(
+    browser: Browser, path: Path, size: tuple[int, int], *, scheme: str = "light", scale: float = 1
+) -> None:
+    width, height = size
     cdp = browser.driver.execute_cdp_cmd
     cdp(
         "Emulation.setDeviceMetricsOverride",
@@ -102,14 +103,14 @@ def main(out: Path) -> None:
         browser.open(link.read_text().strip())
         browser.until_text("live", '[data-device="greenhouse"]')
         time.sleep(2)
-        shoot(browser, out / "page-light.png", 1200, 980, "light", 1)
-        shoot(browser, out / "page-dark.png", 1200, 980, "dark", 1)
-        shoot(browser, out / "page-phone.png", 390, 844, "light", 1.5)
+        shoot(browser, out / "page-light.png", (1200, 980))
+        shoot(browser, out / "page-dark.png", (1200, 980), scheme="dark")
+        shoot(browser, out / "page-phone.png", (390, 844), scale=1.5)
         browser.button("Invite a device").click()
         browser.find("dialog input[name=name]").send_keys("orchard")
         browser.button("Make the invite", "dialog").click()
         browser.until_text("Waiting for the device", "dialog")
-        shoot(browser, out / "page-invite.png", 1200, 980, "light", 1)
+        shoot(browser, out / "page-invite.png", (1200, 980))
 
 
 if __name__ == "__main__":

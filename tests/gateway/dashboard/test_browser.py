@@ -146,6 +146,15 @@ def test_a_device_is_renamed_rekeyed_and_revoked(
     assert site.view.snapshot()["devices"][0]["state"] == "revoked"  # type: ignore[index]
 
 
+def test_an_invite_is_withdrawn(browser: Browser, site: RunningPage) -> None:
+    site.invite("orchard")
+    browser.open(site.link)
+    browser.until_text("orchard good for", "#more")
+    browser.button("Withdraw", "#more").click()
+    browser.until(lambda: "orchard" not in browser.text("#more"), "the invite to be gone")
+    assert site.view.snapshot()["invites"] == []
+
+
 def test_a_name_that_is_taken_is_refused_in_words(
     browser: Browser, site: RunningPage, garden: Streaming
 ) -> None:

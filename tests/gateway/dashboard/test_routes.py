@@ -80,12 +80,14 @@ def test_the_commands_reach_the_gateway(
     client = entered(browser, accounts)
     made = client.post("/api/invite", json={"name": "garden", "minutes": 10, "hybrid": False})
     assert made.json()["result"]["qr"].startswith("<?xml")
+    client.post("/api/withdraw", json={"id": "0123"})
     client.post("/api/approve", json={"name": "garden"})
     client.post("/api/rename", json={"name": "garden", "new_name": "yard"})
     assert client.post("/api/rekey", json={"name": "yard"}).json() == {"result": 2}
     client.post("/api/revoke", json={"name": "yard"})
     assert view.done == [
         ("invite", ("garden", 600 * 10**9, False)),
+        ("withdraw", "0123"),
         ("approve", "garden"),
         ("rename", ("garden", "yard")),
         ("rekey", "yard"),

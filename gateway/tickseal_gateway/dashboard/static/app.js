@@ -20,7 +20,6 @@ const cards = new Map();
 const asked = new Set();
 const totals = new Totals($("totals"));
 const alarms = new Alarms($("alarms"));
-const more = new More($("more"));
 const FEW = 8;
 const search = h("input", {
   type: "search",
@@ -62,8 +61,14 @@ const actions = {
       button: "Revoke it",
       act: () => post("revoke", { name: device.name }),
     }),
+  withdrawal: {
+    isAllowed: () => session?.may_command ?? false,
+    call: (id) => attempt(() => post("withdraw", { id })),
+  },
   enlarge: (stream, name) => enlarge(stream, name, readingOf),
 };
+
+const more = new More($("more"), actions);
 
 function readingOf(stream, name) {
   const found = snapshot?.streams.find((each) => each.id === stream);

@@ -18,6 +18,11 @@ export function verdict(device) {
         : `offline, last seen ${ago(device.seen_s)}`,
     ];
   if (device.session && !device.session.clock_agrees) return ["bad", "its clock disagrees"];
+  if (device.role === "sink") {
+    return device.reads.length
+      ? ["live", `sink, reads ${device.reads.join(", ")}`]
+      : ["warn", "sink, may read nothing yet"];
+  }
   const { streams, silent } = device.health;
   if (!streams) return ["warn", "connected, no stream yet"];
   if (silent === streams) return ["warn", "connected, but silent"];

@@ -74,6 +74,7 @@ export class StreamPanel {
       ...stream.latest,
     ];
     if (!values.length && stream.frames) values.push({ name: "frames", opaque: true });
+    setData(this.element, "size", values.length < 2 && !stream.picture ? "small" : "large");
     keep(
       this.grid,
       this.tiles,

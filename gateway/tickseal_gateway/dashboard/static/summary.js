@@ -8,9 +8,16 @@ const ALARMS = {
   clock_of_device: "A device doubts this clock",
   two_devices: "Two devices with one identity",
   own_clock: "This machine's clock is uncertain",
-  store: "The store does not work",
+  store: "The store was damaged",
+  overload: "More comes than can be taken in",
+  page: "The page is not served",
   device: "A device raises an alarm",
 };
+
+function nameOf({ kind }) {
+  if (kind.startsWith("output_")) return `The output ${kind.slice(7)} does not work`;
+  return ALARMS[kind] ?? kind.replaceAll("_", " ");
+}
 
 /** The strip of totals; "refused" opens to its reasons. */
 export class Totals {
@@ -133,10 +140,7 @@ class AlarmLine {
   }
 
   update(alarm) {
-    setText(
-      this.title,
-      `${ALARMS[alarm.kind] ?? alarm.kind.replaceAll("_", " ")}${alarm.device ? `: ${alarm.device}` : ""}.`,
-    );
+    setText(this.title, `${nameOf(alarm)}${alarm.device ? `: ${alarm.device}` : ""}.`);
     setText(this.text, alarm.detail);
     setText(this.since, `for ${span(Math.max(0, (alarm.now_ns - alarm.raised_ns) / 1e9))}`);
   }
@@ -144,8 +148,8 @@ class AlarmLine {
 
 /** What stands below the devices: open invites, outputs, earlier alarms, the gateway itself. */
 export class More {
-  constructor(container) {
-    this.invites = new Lines("Open invites");
+  constructor(container, actions) {
+    this.invites = new Lines("Open invites", { text: "Withdraw", ...actions.withdrawal });
     this.outputs = new Lines("Outputs");
     this.past = new Lines("Earlier alarms");
     this.gateway = new Lines("This gateway");
@@ -180,7 +184,7 @@ export class More {
         .reverse()
         .map((alarm) => [
           `${alarm.kind} ${alarm.device} ${alarm.raised_ns}`,
-          `${ALARMS[alarm.kind] ?? alarm.kind}${alarm.device ? `: ${alarm.device}` : ""}`,
+          `${nameOf(alarm)}${alarm.device ? `: ${alarm.device}` : ""}`,
           `${new Date(alarm.raised_ns / 1e6).toLocaleTimeString()}, for ${span((alarm.cleared_ns - alarm.raised_ns) / 1e9)}`,
         ]),
     );
@@ -201,7 +205,8 @@ export class More {
 }
 
 class Lines {
-  constructor(title) {
+  constructor(title, action = null) {
+    this.action = action;
     this.parts = new Map();
     this.list = h("dl");
     this.element = h("section", { class: "lines" }, h("h2", { text: title }), this.list);
@@ -214,19 +219,27 @@ class Lines {
       this.parts,
       rows,
       ([key]) => key,
-      () => new Line(),
+      () => new Line(this.action),
     );
   }
 }
 
 class Line {
-  constructor() {
+  constructor(action) {
+    this.action = action;
     this.key = h("dt");
     this.value = h("dd");
     this.element = h("div", {}, this.key, this.value);
+    if (action) {
+      const call = () => action.call(this.id);
+      this.button = h("button", { type: "button", text: action.text, on: { click: call } });
+      this.element.append(this.button);
+    }
   }
 
-  update([, key, value, kind = ""]) {
+  update([id, key, value, kind = ""]) {
+    this.id = id;
+    if (this.button) show(this.button, this.action.isAllowed());
     setText(this.key, key);
     setText(this.value, value);
     setData(this.element, "kind", kind);
