@@ -69,6 +69,26 @@ def test_a_layout_is_taken_whole_or_refused(
 
 
 @pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, 0), (0, 4), (3, 7), (3, 33), (4, 15), (4, 65_001), (5, 0), (5, (1 << 26) + 1),
+        (8, bytes(31)), (8, bytes(33)),
+    ],
+)  # fmt: skip
+def test_a_parameter_out_of_its_range_is_refused(place: int, value: Any) -> None:
+    with pytest.raises(ValueError, match="out of its range"):
+        hotpath.Sealer(*LAYOUT[:place], value, *LAYOUT[place + 1 :])
+
+
+@pytest.mark.parametrize(("compact", "most"), [(False, 1 << 16), (True, 1 << 8)])
+def test_a_frame_has_no_more_segments_than_the_header_can_number(compact: bool, most: int) -> None:
+    head, tail = (1, compact, True, 16, 16), LAYOUT[6:]
+    assert hotpath.Sealer(*head, 16 * most, *tail)
+    with pytest.raises(ValueError, match="out of its range"):
+        hotpath.Sealer(*head, 16 * most + 1, *tail)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         (),
@@ -285,6 +305,27 @@ def test_threads_that_share_an_opener_open_each_segment_once() -> None:
     assert len(opened) == len({one.segment_index for one in opened}) == made.opened
 
 
+def test_an_opener_at_work_without_the_interpreter_is_not_touched() -> None:
+    chosen = parameters(segment_bytes=60_000, frame_bytes=1 << 26)
+    segments = NativeFrameSealer(generation(chosen)).seal(bytes(1 << 26), 7)
+    made = NativeFrameOpener(generation(chosen))
+    answers: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: answers.extend(made.open_many(segments, reading(chosen, 7)))
+    )
+    thread.start()
+    refused = 0
+    while thread.is_alive():
+        for call in (lambda: made.announce(0, 50), made.clear, lambda: made.open(b"", None)):
+            if made.opened:
+                try:
+                    call()
+                except LocalProtocolError as error:
+                    refused += "another thread" in str(error)
+    assert refused
+    assert {reason(answer) for answer in answers} == {"opened"}
+
+
 def test_a_long_call_lets_other_threads_run() -> None:
     """A thread that waits for the interpreter gets it within one call."""
     chosen = parameters(segment_bytes=60_000, frame_bytes=1 << 26)
@@ -340,6 +381,24 @@ def test_the_keys_are_gone_from_memory_after_clear() -> None:
         made.clear()
         assert key not in memory_of(made)
         assert key[:16] not in memory_of(made)
+
+
+def test_nothing_derived_is_left_in_memory_after_clear() -> None:
+    """Hash states hold no key as it is: whatever looked random before and is there after."""
+
+    def random_looking(made: Any) -> set[bytes]:
+        memory = memory_of(made).replace(made.generation.context, bytes(32))
+        pieces = (memory[at : at + 32] for at in range(0, len(memory), 4))
+        return {piece for piece in pieces if len(set(piece)) > 24}
+
+    sealing, opening = sealer(), opener()
+    for segment in sealing.seal(bytes(20), 100):
+        assert reason(opening.open(segment, reading(parameters(), 100))) == "opened"
+    for made in (sealing, opening):
+        before = random_looking(made)
+        assert before
+        made.clear()
+        assert not random_looking(made)
 
 
 def test_what_is_punctured_is_gone_from_memory() -> None:

@@ -49,7 +49,7 @@ def sanitizer(name: str) -> str:
     reason="no gcc, or no Python.h",
 )
 def test_no_byte_is_touched_that_is_not_ours_and_nothing_is_undefined(tmp_path: Path) -> None:
-    """AddressSanitizer and UndefinedBehaviorSanitizer, with each object of Python in their sight."""
+    """AddressSanitizer and UndefinedBehaviorSanitizer, with every Python object in their sight."""
     preloaded = f"{sanitizer('asan')} {sanitizer('ubsan')}"
     package = tmp_path / "tickseal"
     shutil.copytree(

@@ -125,8 +125,8 @@ static int commit(Opener *self, Released *thread, const Header *header, const Kn
     bool is_whole = (header->flags & (FIRST | LAST)) == (FIRST | LAST);
     if (new_key != NULL && !(is_whole && self->layout.every_frame))
         self->known[self->next_known++ % KEYS_KEPT] = *new_key;
-    if (self->opened > 1 && header->tick <= self->highest_tick)
-        return OPENED;
+    if (header->tick <= self->highest_tick)
+        return OPENED; /* tick 0 is highest from the start: it leaves nothing behind */
     self->highest_tick = header->tick;
     PyObject *none = ask_of_tick(self, thread, "_move_to", header->tick);
     Py_XDECREF(none);

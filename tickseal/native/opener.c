@@ -222,8 +222,7 @@ static PyObject *opener_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     bool valid = PyType_IsSubtype((PyTypeObject *)opened_type, &PyTuple_Type) &&
                  PyTuple_Size(refused) == REASONS;
     for (int i = 0; valid && i < REASONS; i++)
-        valid = PyTuple_Check(PyTuple_GetItem(refused, i)) &&
-                PyTuple_Size(PyTuple_GetItem(refused, i)) == 1;
+        valid = PyTuple_Size(PyTuple_GetItem(refused, i)) == 1;
     if (!valid)
         return PyErr_Format(PyExc_TypeError, "a subtype of tuple, and an answer for each reason");
     Opener *self = (Opener *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
