@@ -74,11 +74,13 @@ class EdgeConfig:
     Args:
         name: what the device calls itself; by default the machine's host name.
         state: directory of identity and state; by default ~/.local/state/tickseal-edge.
+        suite: how frames are sealed; by itself the one that the processor is quicker at.
         streams: what is streamed; by default the host's telemetry.
     """
 
     name: Annotated[str, Length(0, 64)] = ""
     state: str = ""
+    suite: Literal["auto", "aes-256-gcm", "chacha20-poly1305"] = "auto"
     clock: ClockConfig = field(default_factory=ClockConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     streams: tuple[AnyStream, ...] = (HostStream(),)

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from tickseal import events as ev
 from tickseal.clock import ClockInterval
@@ -31,6 +32,7 @@ class Generations:
         outgoing: the streams, by id.
         keeps: tells whether a stream's frames are spooled while the gateway is away.
         send_live: hands a frame of a live generation to the link.
+        suites: what is asked for where the gateway refuses what a stream wishes.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Generations:
         identity: Identity,
         memory: StreamMemory,
         spool: Spool,
+        suites: Sequence[int],
     ) -> None:
         self._outgoing = outgoing
         self._keeps = keeps
@@ -49,6 +52,7 @@ class Generations:
         self._identity = identity
         self._memory = memory
         self._spool = spool
+        self._suites = tuple(suites)
         self._connection: Connection | None = None
         self._throttles = {stream_id: Throttle(doubles=True) for stream_id in outgoing}
         self._tails = {stream_id: Tail() for stream_id in outgoing if keeps(stream_id)}
@@ -92,6 +96,11 @@ class Generations:
     def on_refused(self, event: ev.StreamRefused) -> None:
         """Ask again later; what a stream has goes on meanwhile."""
         stream_id = event.stream_id
+        outgoing = self._outgoing[stream_id]
+        if event.reason == "suite" and outgoing.wish.suites != self._suites:
+            outgoing.wish = replace(outgoing.wish, suites=self._suites)
+            self._open(stream_id)
+            return
         reason = f"{event.reason} ({event.detail})" if event.detail else event.reason
         self._refused[stream_id] = reason
         self._once.change(

@@ -28,6 +28,7 @@ class Production:
         utc_ns: now, ns since 1970 UTC, by the clock that ticks are given by.
         emit: is given every payload.
     Attributes:
+        stream: as above.
         rate_hz: may be changed at any time.
         state: for people: "starts", "answers", or why it does not.
         readings, failures: so far.
@@ -41,7 +42,7 @@ class Production:
         utc_ns: Callable[[], int],
         emit: Callable[[Payload], None],
     ) -> None:
-        self._stream = stream
+        self.stream = stream
         self._lane = lane
         self._utc_ns = utc_ns
         self._emit = emit
@@ -57,13 +58,13 @@ class Production:
         while True:
             producer: Producer | None = None
             try:
-                producer = await self._lane.run(lambda: open_producer(self._stream))
+                producer = await self._lane.run(lambda: open_producer(self.stream))
                 await self._read(producer, backoff)
             except TicksealError as error:
                 self._is_gone(str(error))
             except Exception as error:  # a driver's own fault must not end the other streams
                 if self._is_gone(f"{type(error).__name__}: {error}"):
-                    _logger.debug("%s", self._stream.id, exc_info=True)
+                    _logger.debug("%s", self.stream.id, exc_info=True)
             finally:
                 if producer is not None:
                     self._lane.submit(producer.close)
@@ -79,7 +80,7 @@ class Production:
             self.readings += 1
             self.state = "answers"
             self._once.change(
-                "device", "there", logging.INFO, "%s: the device answers", self._stream.id
+                "device", "there", logging.INFO, "%s: the device answers", self.stream.id
             )
             backoff.reset()
             self._emit(payload)
@@ -92,7 +93,7 @@ class Production:
 
     def _is_gone(self, why: str) -> bool:
         self.state = why
-        return self._once.change("device", why, logging.WARNING, "%s: %s", self._stream.id, why)
+        return self._once.change("device", why, logging.WARNING, "%s: %s", self.stream.id, why)
 
 
 def _produce(producer: Producer, ahead_ns: int) -> Payload:

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from tickseal import events as ev
 from tickseal.clock import Clock, ClockPolicy, GatewayTimeFilter
 from tickseal.host.control_socket import ControlSocket
 from tickseal.host.gateway_clock import GatewayAssistedClock
 from tickseal.host.kernel_clock import boottime_ns
+from tickseal.host.service_manager import ServiceManager
 from tickseal.host.state import StateDirectory
 from tickseal.links.backoff import Backoff
-from tickseal.negotiation import AcceptancePolicy
 from tickseal_edge import status
 from tickseal_edge.backfill import Backfill
 from tickseal_edge.clock.build import build_clock
@@ -30,6 +31,8 @@ from tickseal_edge.production import Production
 from tickseal_edge.spool import Spool
 from tickseal_edge.spool_folder import SpoolFolder
 from tickseal_edge.streams import OutgoingStream
+from tickseal_edge.suites import first_wish, policy_of
+from tickseal_edge.upkeep import Upkeep
 from tickseal_edge.uplink import Uplink
 
 _logger = logging.getLogger("tickseal.edge")
@@ -39,8 +42,6 @@ _PATIENCE_S = 2.0
 #: How long the goodbye may take, s: the whole end stays below 2 s.
 _GOODBYE_S = 1.2
 _FLUSH_S = 0.6
-#: How often the clock's sources are asked, and how long that may take, s.
-_CLOCK_S, _CLOCK_MOST_S = 1.0, 3.0
 
 
 class EdgeService:
@@ -52,6 +53,7 @@ class EdgeService:
         software: name and version, told to the gateway.
         clock: the device's own; by default the one that the configuration names.
         backoff: the waits between attempts to connect.
+        manager: is told how the service stands.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class EdgeService:
         software: str = "tickseal",
         clock: Clock | None = None,
         backoff: Backoff | None = None,
+        manager: ServiceManager | None = None,
     ) -> None:
         self._config = config
         self._state = state
         self._software = software
+        self._manager = manager or ServiceManager()
         self._started_ns = boottime_ns()
         self._identity = Identity.load(state)
         self._gateway_time = GatewayTimeFilter()
@@ -75,10 +79,14 @@ class EdgeService:
         self._clock = GatewayAssistedClock(self._own_clock, self._gateway_time)
         self._utc = UTC()
         self._disk = Lane("spool")
-        self._clock_lane = Lane("clock")
         self._spool = Spool(SpoolFolder(state.path / "spool"), config.spool.most_bytes, self._disk)
+        policy = policy_of(config.suite)
         streams = {stream.id: stream for stream in config.streams}
-        self._outgoing = {one.id: OutgoingStream(*describe(one)) for one in config.streams}
+        self._outgoing: dict[str, OutgoingStream] = {}
+        for stream in config.streams:
+            metadata, wish = describe(stream)
+            wish = replace(wish, suites=first_wish(policy))
+            self._outgoing[stream.id] = OutgoingStream(metadata, wish)
         self._pipeline = Pipeline(
             clock=self._clock,
             policy=ClockPolicy(action=config.clock.action, widest_ns=config.clock.widest_ns),
@@ -94,11 +102,12 @@ class EdgeService:
             identity=self._identity,
             memory=StreamMemory(state),
             spool=self._spool,
+            suites=policy.suites,
         )
         self._uplink = Uplink(
             identity=self._identity,
             software=software,
-            policy=AcceptancePolicy(),
+            policy=policy,
             clock=self._own_clock,
             # A gateway's return is noticed within 15 s, and a fleet still spreads over that time.
             backoff=backoff or Backoff(most_ns=15_000_000_000),
@@ -106,6 +115,7 @@ class EdgeService:
             serve=self._serve,
             on_down=self._on_down,
         )
+        self._upkeep = Upkeep(self._own_clock, self._spool, self._uplink)
         self._backfill: Backfill | None = None
         # The gateway was reached, or it is known that it cannot be.
         self._tried = asyncio.Event()
@@ -131,18 +141,21 @@ class EdgeService:
         socket = ControlSocket({"status": self._on_status, "clock": self._on_clock})
         await socket.open(self._state.path)
         try:
-            await self._ask_clock()
+            await self._upkeep.ask_clock()
             async with asyncio.TaskGroup() as tasks:
                 work = [
-                    tasks.create_task(self._keep_time()),
+                    tasks.create_task(self._upkeep.keep_time()),
+                    tasks.create_task(self._upkeep.keep_flushing(self._config.spool.sync_ns)),
+                    tasks.create_task(self._upkeep.keep_telling(self._manager)),
                     tasks.create_task(self._uplink.run()),
                     tasks.create_task(self._pipeline.deliver("udp")),
                     tasks.create_task(self._pipeline.deliver("tcp")),
                     tasks.create_task(self._pipeline.summarise()),
-                    tasks.create_task(self._keep_flushing()),
                 ]
                 reading = tasks.create_task(self._produce())
+                self._manager.ready(f"{len(self._outgoing)} stream(s)")
                 await stop.wait()
+                self._manager.stopping()
                 reading.cancel()
                 await asyncio.wait([reading])
                 await self._end()
@@ -150,9 +163,26 @@ class EdgeService:
                     task.cancel()
         finally:
             await socket.close()
-            for lane in (*self._lanes.values(), self._disk, self._clock_lane):
+            for lane in (*self._lanes.values(), self._disk, self._upkeep.lane):
                 lane.close()
         _logger.info("stopped")
+
+    def reload(self, config: EdgeConfig) -> None:
+        """Take over the rates of a configuration; what else differs waits for a restart."""
+        new = {stream.id: stream for stream in config.streams}
+        for production in self._productions:
+            stream = new.pop(production.stream.id, None)
+            if stream is None or replace(stream, rate_hz=1.0) != replace(
+                production.stream, rate_hz=1.0
+            ):
+                _logger.warning(
+                    "%s: more than its rate differs; restart to apply it", production.stream.id
+                )
+            elif stream.rate_hz != production.rate_hz:
+                production.rate_hz = stream.rate_hz
+                _logger.info("%s: now %g a second", stream.id, stream.rate_hz)
+        for stream_id in new:
+            _logger.warning("%s: it is new; restart to apply it", stream_id)
 
     def snapshot(self) -> dict[str, object]:
         """Return how everything stands, for JSON."""
@@ -186,32 +216,6 @@ class EdgeService:
         await self._backfill.offer_all()
         self._generations.up(connection)
         await self._backfill.run()
-
-    async def _keep_time(self) -> None:
-        told = ""
-        while True:
-            await asyncio.sleep(_CLOCK_S)
-            await self._ask_clock()
-            clock, connection = self._own_clock, self._uplink.connection
-            if not isinstance(clock, ClockEnsemble) or clock.disagreement == told:
-                continue
-            if connection is not None and connection.is_running:
-                told = clock.disagreement
-                connection.session.alarm("clock_sources", (told or "they agree again")[:200])
-                connection.flush()
-
-    async def _ask_clock(self) -> None:
-        clock = self._own_clock
-        if isinstance(clock, ClockEnsemble):
-            # A source that hangs is a source that is lost: now() tells so by its age.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CLOCK_MOST_S):
-                    await self._clock_lane.run(clock.poll)
-
-    async def _keep_flushing(self) -> None:
-        while True:
-            await asyncio.sleep(self._config.spool.sync_ns / 1e9)
-            await self._spool.flush()
 
     async def _end(self) -> None:
         self._generations.finish(self._clock.now())

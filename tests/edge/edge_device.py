@@ -85,7 +85,7 @@ class Device:
     def set(self, **changes: object) -> None:
         """Change the configuration of the stream, or with a name of a table, that."""
         for name, value in changes.items():
-            if name in ("clock", "spool", "streams"):
+            if name in ("clock", "spool", "streams", "suite"):
                 self.config = replace(self.config, **{name: value})  # type: ignore[arg-type]
             else:
                 (stream,) = self.config.streams

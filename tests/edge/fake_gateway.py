@@ -18,7 +18,13 @@ from tickseal.invite import InviteToken
 from tickseal.links.tcp import TCPLink, TCPServer
 from tickseal.links.udp import UDPLink
 from tickseal.metadata import StreamMetadata
-from tickseal.negotiation import NegotiationPolicy, clamp, pick_generation, pick_handle
+from tickseal.negotiation import (
+    NegotiationError,
+    NegotiationPolicy,
+    clamp,
+    pick_generation,
+    pick_handle,
+)
 from tickseal.receiving import Frame, SegmentReceiver
 from tickseal.summary import Summary
 
@@ -240,7 +246,11 @@ class FakeGateway:
         held = [one.opener.generation.number for one in self.receiver.generations(handle)]
         number = pick_generation(os.urandom, [*held, *self._numbers])
         self._numbers.append(number)
-        granted = clamp(event.wish, self.policy, now=self.clock.now(), generation=number)
+        try:
+            granted = clamp(event.wish, self.policy, now=self.clock.now(), generation=number)
+        except NegotiationError as error:
+            session.refuse_stream(stream_id, error.reason, error.detail)
+            return
         generation = session.grant_stream(stream_id, granted, handle=handle, salt=os.urandom(32))
         self.receiver.install(generation)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -59,6 +61,70 @@ def test_enrol_run_status_and_stop(config: str, registry: Registry) -> None:
         assert running.returncode == 0
         lines = [json.loads(line) for line in err_bytes.splitlines()]
         assert lines[-1]["message"] == "stopped"
+        await gateway.stop()
+
+    asyncio.run(scenario())
+
+
+def test_hup_takes_over_the_rates_and_says_what_it_cannot(config: str, registry: Registry) -> None:
+    async def scenario() -> None:
+        path = Path(config)
+        base = path.read_text()
+        path.write_text(f'{base}[[streams]]\nkind = "host"\nrate_hz = 0.5\n')
+        gateway = await FakeGateway(registry, clock=KernelClock()).start()
+        await tickseal("edge", "enrol", gateway.invite.encode(), "--config", config)
+        running = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tickseal_edge", f"--config={config}",
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            await until(lambda: gateway.payloads("pi/host"), within_s=20)
+            path.write_text(f'{base}[[streams]]\nkind = "host"\nrate_hz = 50\n')
+            running.send_signal(signal.SIGHUP)
+            await until(lambda: len(gateway.payloads("pi/host")) > 20, within_s=20)
+            path.write_text(f'{base}[[streams]]\nkind = "host"\nrate_hz = "fast"\n')
+            running.send_signal(signal.SIGHUP)
+            count = len(gateway.payloads("pi/host"))
+            await until(lambda: len(gateway.payloads("pi/host")) > count + 20, within_s=20)
+        finally:
+            running.send_signal(signal.SIGTERM)
+        _, err = await running.communicate()
+        assert running.returncode == 0
+        assert b"pi/host: now 50 a second" in err
+        assert b"the configuration stays as it was" in err
+        await gateway.stop()
+
+    asyncio.run(scenario())
+
+
+def test_the_service_manager_hears_that_it_is_ready_and_alive(
+    config: str, registry: Registry, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        gateway = await FakeGateway(registry, clock=KernelClock()).start()
+        await tickseal("edge", "enrol", gateway.invite.encode(), "--config", config)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(str(tmp_path / "notify"))
+            listener.setblocking(False)
+            loop = asyncio.get_running_loop()
+            running = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tickseal.cli", "edge", "run", f"--config={config}",
+                env={
+                    **os.environ,
+                    "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                    "WATCHDOG_USEC": "400000",
+                },
+                stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            told = []
+            async with asyncio.timeout(20):
+                while told.count("WATCHDOG=1") < 3:
+                    told.append((await loop.sock_recv(listener, 1000)).decode())
+                running.send_signal(signal.SIGTERM)
+                while told[-1] != "STOPPING=1":
+                    told.append((await loop.sock_recv(listener, 1000)).decode())
+                await running.wait()
+        assert any(one.startswith("READY=1") for one in told)
         await gateway.stop()
 
     asyncio.run(scenario())
