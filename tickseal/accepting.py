@@ -39,6 +39,7 @@ class AcceptedTicks:
     _span: int
     _now: Interval | None
     _window: tuple[int, int]
+    _steady: tuple[int, int, int]
     _lower: int
     _upper: int
     _tick_bits: int
@@ -103,6 +104,8 @@ class AcceptedTicks:
         # The ticks that are accepted, and the span of them whose keys are held.
         self._window = (0, -1)
         self._lower, self._upper = self._window
+        # From which earliest and latest on, and for how long, readings have this same window.
+        self._steady = (0, 0, 0)
         self._tick_bits = constants.TICK_BITS[parameters.profile]
         self._tick_mask = (1 << self._tick_bits) - 1
         self._tick_base = 0
@@ -124,6 +127,13 @@ class AcceptedTicks:
         self._now = now
         if not self._live:
             return
+        # A reading comes with each batch of segments, another window with each tick only.
+        earliest_ns, latest_ns, lasts_ns = self._steady
+        if (
+            0 <= now.earliest_ns - earliest_ns < lasts_ns
+            and 0 <= now.latest_ns - latest_ns < lasts_ns
+        ):
+            return
         parameters = self._generation.parameters
         lower, upper = self._window = tick_window(
             now.earliest_ns,
@@ -133,6 +143,13 @@ class AcceptedTicks:
             past_ns=parameters.past_ns,
             skew_ns=parameters.skew_ns,
             bits=self._tick_bits,
+        )
+        interval_ns = parameters.interval_ns
+        self._steady = (
+            now.earliest_ns
+            - (now.earliest_ns - parameters.past_ns - parameters.t0_ns) % interval_ns,
+            now.latest_ns - (now.latest_ns + parameters.skew_ns - parameters.t0_ns) % interval_ns,
+            interval_ns,
         )
         # Before t0 every candidate lies above the window.
         self._tick_base = tick_base(lower, upper, self._tick_bits) if upper >= 0 else 0

@@ -96,8 +96,8 @@ class FrameOpener(AcceptedTicks):
         "_forgeries_left", "_frame_bytes", "_generation", "_handle_mask", "_hash_bytes",
         "_hash_end", "_head_bytes", "_identity", "_key_bytes", "_keys", "_known", "_last_index",
         "_live", "_lower", "_now", "_number_base", "_number_bits", "_number_mask", "_recent",
-        "_replay", "_segment_bytes", "_shortest", "_span", "_tick_base", "_tick_bits", "_tick_mask",
-        "_upper", "_window", "highest_tick", "opened", "refusals",
+        "_replay", "_segment_bytes", "_shortest", "_span", "_steady", "_tick_base", "_tick_bits",
+        "_tick_mask", "_upper", "_window", "highest_tick", "opened", "refusals",
     )  # fmt: skip
 
     def __init__(

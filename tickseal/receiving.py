@@ -210,28 +210,33 @@ class SegmentReceiver:
             now: the clock reading for the batch.
         """
         frames: list[Frame] = []
-        run: list[Buffer] = []
-        owner: tuple[_Stream, ReceivedGeneration] | None = None
-        place: Buffer = b""
-        # What lies side by side for one generation, such as the segments of a picture, is looked
-        # up once, and opened in one call.
-        for segment in segments:
-            if segment[2:7] == place and len(segment) >= 16 and segment[0] ^ self._first_byte <= 1:
-                run.append(segment)
+        for run in self._runs(segments):
+            found = self._find(run[0])
+            if not isinstance(found, str):
+                self._open_run(*found, run, now, frames)
                 continue
-            if owner:
-                self._open_run(*owner, run, now, frames)
-            found = self._find(segment)
-            if isinstance(found, str):
-                self.refusals[found] += 1
-                owner, place = None, b""
-            else:
-                owner, run = found, [segment]
-                # Of a compact header, these bytes are of the tick and the frame number too.
-                place = b"" if self._is_compact else segment[2:7]
-        if owner:
-            self._open_run(*owner, run, now, frames)
+            self.refusals[found] += len(run)
+            if found == errors.UNKNOWN_GENERATION:
+                self._streams[self._handle(run[0])].unheld += len(run)
         return frames
+
+    def _runs(self, segments: Iterable[Buffer]) -> Iterable[list[Buffer]]:
+        """Put together what a batch holds for one generation: it is opened in one call."""
+        if self._is_compact:
+            return [[segment] for segment in segments]
+        runs: dict[bytes, list[Buffer]] = {}
+        first_byte = self._first_byte
+        for segment in segments:
+            if len(segment) < 16 or segment[0] ^ first_byte > 1:
+                self.refusals[str(self._find(segment))] += 1
+                continue
+            place = bytes(segment[2:7])  # generation and handle
+            run = runs.get(place)
+            if run is None:
+                runs[place] = [segment]
+            else:
+                run.append(segment)
+        return runs.values()
 
     def _open_run(
         self,
@@ -243,7 +248,8 @@ class SegmentReceiver:
     ) -> None:
         """Open segments of one generation, and add the frames that they complete."""
         opener, tap, add = received.opener, self.tap, received.assembler.add
-        for segment, opened in zip(run, opener.open_many(run, now), strict=True):
+        answers = opener.open_many(run, now) if len(run) > 1 else [opener.open(run[0], now)]
+        for segment, opened in zip(run, answers, strict=True):
             if isinstance(opened, Refused):
                 continue
             if stream.latest is not received and opener.is_live:
@@ -260,20 +266,20 @@ class SegmentReceiver:
             return errors.TRUNCATED
         if segment[0] ^ self._first_byte > 1:
             return errors.WRONG_VERSION
-        if self._is_compact:
-            handle, low = segment[2], segment[1] & 15
-        else:
-            handle, low = int.from_bytes(segment[3:7], "big"), segment[2]
-        stream = self._streams.get(handle)
+        low = segment[1] & 15 if self._is_compact else segment[2]
+        stream = self._streams.get(self._handle(segment))
         if stream is None:
             return errors.UNKNOWN_HANDLE
         received = stream.by_low_bits.get(low)
         if received is None:
             if stream.is_revoked:
                 return errors.REVOKED
-            stream.unheld += 1
             return errors.UNKNOWN_GENERATION
         return stream, received
+
+    def _handle(self, segment: Buffer) -> int:
+        """Return the handle that a header names."""
+        return segment[2] if self._is_compact else int.from_bytes(segment[3:7], "big")
 
     def _took_over(self, stream: _Stream, received: ReceivedGeneration, now: Interval) -> None:
         # An older one that still comes within the overlap ends nothing: all before it ends already.

@@ -24,8 +24,8 @@ class NativeFrameOpener(Opener, AcceptedTicks):
     """Opens the segments of one generation; see `opening.FrameOpener`, which answers the same."""
 
     __slots__ = (
-        "_beyond", "_generation", "_keys", "_live", "_lower", "_now", "_span", "_tick_base",
-        "_tick_bits", "_tick_count", "_tick_mask", "_upper", "_window",
+        "_beyond", "_generation", "_keys", "_live", "_lower", "_now", "_span", "_steady",
+        "_tick_base", "_tick_bits", "_tick_count", "_tick_mask", "_upper", "_window",
     )  # fmt: skip
 
     def __new__(
