@@ -46,7 +46,7 @@ class SinkSession(DeviceSession):
     def _on_stream_message(self, message: Message, monotonic_ns: int) -> list[Event]:
         match message:
             case control.Grant():
-                return [_granted(message)]
+                return [read_grant(message)]
             case control.Withdrawn(handle=handle, generation=generation, reason=reason):
                 gone = ev.GrantWithdrawn(handle=handle, generation=generation, reason=reason)
                 return [gone]
@@ -56,11 +56,11 @@ class SinkSession(DeviceSession):
                 raise RemoteProtocolError("a message that is not for a sink")
 
 
-def _granted(message: control.Grant) -> Event:
+def read_grant(message: control.Grant) -> ev.GrantReceived:
     """Return what a grant holds.
 
     Raises:
-        RemoteProtocolError: its nodes are not those of its ticks.
+        RemoteProtocolError: its nodes are not those of its ticks, or a part is none.
     """
     first, until = message.ticks
     try:

@@ -189,6 +189,27 @@ class SinksConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingsConfig:
+    """[recordings]: segments kept sealed, as they came, and under a key what opens them.
+
+    Args:
+        record: whether they are kept; grants at rest are sensitive (docs/security.md).
+        streams: shell patterns of stream ids; none for every stream.
+        path: the folder; empty for recordings in the state directory.
+        retention_ns: how long an hour is kept; 0 for ever.
+        size_bytes: how much the folder holds; the oldest hours go.
+        commit_ns: longest time from a segment's arrival until it is written.
+    """
+
+    record: bool = False
+    streams: Annotated[tuple[str, ...], Length(0, 64)] = ()
+    path: str = ""
+    retention_ns: Annotated[int, Duration("0s", "36500d")] = 7 * 24 * _HOUR
+    size_bytes: Annotated[int, Size("1MiB")] = 16 << 30
+    commit_ns: Annotated[int, Duration("100ms", "60s")] = 2 * _SECOND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration of a gateway."""
 
@@ -199,11 +220,18 @@ class Config:
     clock: ClockConfig = field(default_factory=ClockConfig)
     outputs: Annotated[tuple[OutputConfig, ...], Length(0, 32)] = ()
     sinks: SinksConfig = field(default_factory=SinksConfig)
+    recordings: RecordingsConfig = field(default_factory=RecordingsConfig)
 
     @property
     def state_path(self) -> Path:
         """The state directory."""
         return Path(self.gateway.state).expanduser() if self.gateway.state else default_state()
+
+    @property
+    def recordings_path(self) -> Path:
+        """The folder of recordings."""
+        given = self.recordings.path
+        return Path(given).expanduser() if given else self.state_path / "recordings"
 
     def with_overrides(self, *, state: Path | None = None, port: int | None = None) -> "Config":
         """Return the configuration with what a command line said instead."""

@@ -3,13 +3,16 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tickseal import pictures, samples
 from tickseal.core.errors import RemoteProtocolError
 from tickseal.metadata import StreamMetadata
 from tickseal.receiving import Frame
 from tickseal.samples import Measured
+
+if TYPE_CHECKING:
+    from tickseal_gateway.recordings.recorder import RecordedGeneration
 
 
 class Content(enum.StrEnum):
@@ -88,6 +91,21 @@ class FrameMark(NamedTuple):
     frame: int
 
 
+class Sealed(NamedTuple):
+    """A segment as it came, for recordings.
+
+    Attributes:
+        source: the generation that it is of, as the recorder holds it.
+        tick, frame: what opening it told.
+        payload: the whole segment.
+    """
+
+    source: "RecordedGeneration"
+    tick: int
+    frame: int
+    payload: bytes
+
+
 @dataclass(slots=True, kw_only=True)
 class Batch:
     """What came out of one batch of segments, for the outputs, which must not change it.
@@ -96,6 +114,7 @@ class Batch:
         received_ns: when, ns since 1970 UTC.
         readings, pictures, others: in the order of arrival.
         marks: frames that are to be acknowledged once they are stored (backfill).
+        sealed: segments for the recordings; those batches hold nothing else.
     """
 
     received_ns: int
@@ -103,10 +122,12 @@ class Batch:
     pictures: list[Picture] = field(default_factory=list)
     others: list[Opaque] = field(default_factory=list)
     marks: Sequence[FrameMark] = ()
+    sealed: list[Sealed] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Count what it holds."""
-        return len(self.readings) + len(self.pictures) + len(self.others) + len(self.marks)
+        opened = len(self.readings) + len(self.pictures) + len(self.others) + len(self.marks)
+        return opened + len(self.sealed)
 
 
 def content_of(metadata: StreamMetadata) -> Content:

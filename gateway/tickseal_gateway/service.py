@@ -26,6 +26,7 @@ from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import configured_outputs, health_readers
 from tickseal_gateway.outputs.health import tell
 from tickseal_gateway.readings import Batch
+from tickseal_gateway.recordings.recorder import make_recorder
 from tickseal_gateway.registry import Registry
 from tickseal_gateway.status import Json, Parts
 from tickseal_gateway.store.sqlite import SQLiteStore
@@ -69,6 +70,7 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._store = self._open_store()
         self._outputs = self._make_outputs()
+        self._recorder = make_recorder(config, state, self._table, self._alarms)
         self._page: str | None = None
 
     @contextlib.asynccontextmanager
@@ -83,7 +85,7 @@ class Gateway:
             # Each is stopped before what stands above it: sessions before the outputs they feed.
             self._start_outputs(stack)
             udp, tcp = await self._listen(stack)
-            watch = Watch(self._table, self._alarms, self._outputs, udp)
+            watch = Watch(self._table, self._alarms, self._runners, udp)
             note = self._store.note_generations if self._store else None
             upkeep = Upkeep(self._controller, watch, note)
             stack.callback(upkeep.note)
@@ -92,7 +94,7 @@ class Gateway:
                 controller=self._controller,
                 table=self._table,
                 administration=self._administration,
-                outputs=self._outputs,
+                outputs=self._runners,
                 tcp=tcp,
                 udp=udp,
                 page=None,
@@ -170,10 +172,17 @@ class Gateway:
         self._health_readers = health_readers(further)
         return [*outputs, *map(OutputRunner, further)]
 
+    @property
+    def _runners(self) -> list[OutputRunner]:
+        """All outputs, the recordings too, which are not fed with what was opened."""
+        return [*self._outputs, *([self._recorder.runner] if self._recorder else [])]
+
     def _start_outputs(self, stack: contextlib.AsyncExitStack) -> None:
-        for output in self._outputs:
+        for output in self._runners:
             output.start()
-        stack.callback(stop_all, self._outputs, _OUTPUT_STOP_S)
+        stack.callback(stop_all, self._runners, _OUTPUT_STOP_S)
+        if self._recorder is not None:
+            stack.callback(self._recorder.flush)
 
     def _on_written(self, batches: Sequence[Batch]) -> None:
         # On the store's thread: what is to be acknowledged goes to the event loop.

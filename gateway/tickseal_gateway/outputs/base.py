@@ -231,6 +231,8 @@ def stop_all(outputs: Sequence[OutputRunner], timeout_s: float) -> None:
 
 
 def _bytes_of(batch: Batch) -> int:
-    return sum(len(p.picture.data) for p in batch.pictures) + sum(
-        len(other.payload) for other in batch.others
+    return (
+        sum(len(p.picture.data) for p in batch.pictures)
+        + sum(len(other.payload) for other in batch.others)
+        + sum(len(sealed.payload) for sealed in batch.sealed)
     )

@@ -66,7 +66,7 @@ class VideoFiles:
         self._folder = folder
         self._every_ns = every_ns
         self._budget = Budget(folder, _SUFFIX, size_most)
-        self._open: dict[str, _File] = {}
+        self._open: dict[str, VideoFile] = {}
         self._once = Once(_logger)
 
     def write(self, batches: Sequence[Batch]) -> None:
@@ -93,7 +93,7 @@ class VideoFiles:
                     return
                 if len(self._open) >= _OPEN_MOST:
                     self._finish(next(iter(self._open)))
-                file = _File(timed_path(self._folder, picture, _SUFFIX), content)
+                file = VideoFile(timed_path(self._folder, picture, _SUFFIX), content)
                 self._open[stream] = file
             file.append(content)
         except (OSError, av.error.FFmpegError, UnreadablePictureError) as error:
@@ -115,8 +115,15 @@ class VideoFiles:
             self._budget.add(file.path)
 
 
-class _File:
-    """One MP4 file under way."""
+class VideoFile:
+    """One MP4 file under way.
+
+    Args:
+        path: where.
+        first: its first picture, which must stand by itself; append it too.
+    Raises:
+        UnreadablePictureError, FFmpegError, OSError: it cannot be begun.
+    """
 
     def __init__(self, path: Path, first: Content) -> None:
         self.path = path
@@ -147,6 +154,7 @@ class _File:
         )
 
     def append(self, content: Content) -> None:
+        """Append a picture."""
         packet = av.Packet(bytes(content.data))
         # A clock that was set back a little must not stop the video.
         pts = max(self._last_pts + 1, round((content.time_ns - self._started_ns) / _TICK_NS))
@@ -158,6 +166,7 @@ class _File:
         self._last_pts = pts
 
     def close(self) -> None:
+        """Finish the file."""
         try:
             self._container.close()
         except (OSError, av.error.FFmpegError) as error:

@@ -1,0 +1,68 @@
+"""Hand a span of a recorded stream to somebody, as one file that `tickseal open` opens."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tickseal.core.errors import StoreError
+from tickseal_gateway import printing
+from tickseal_gateway.config import load
+from tickseal_gateway.recordings.grant_file import GrantWriter
+from tickseal_gateway.recordings.play import (
+    ConfigOption,
+    FromOption,
+    StateOption,
+    ToOption,
+    open_library,
+    span_of,
+)
+
+app = typer.Typer(rich_markup_mode=None)
+_EXAMPLES = """\b
+Examples:
+  tickseal grant yard/camera --from 14:00 --to 14:05 -o yard.grant
+  tickseal grant yard/camera --from 14:00 --to 14:05 -o yard.grant --keys-only
+"""
+
+
+@app.command(epilog=_EXAMPLES)
+def grant(  # noqa: PLR0917 - options, given by name
+    stream: str,
+    since: FromOption,
+    to: ToOption,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="A new file.")],
+    keys_only: Annotated[
+        bool, typer.Option("--keys-only", help="Without the segments: hand the recordings too.")
+    ] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Hand a span of a recorded stream to somebody, as one file that `tickseal open` opens."""
+    library = open_library(load(config).with_overrides(state=state))
+    recorded, span_ns = library.find(stream), span_of(since, to)
+    writer = GrantWriter(out, with_segments=not keys_only)
+    pieces = 0
+    try:
+        for piece in library.pieces(recorded, span_ns):
+            writer.write(piece)
+            pieces += 1
+    except BaseException:
+        out.unlink()
+        raise
+    finally:
+        writer.close()
+    if not pieces:
+        out.unlink()
+        raise StoreError(f"nothing was recorded of {stream!r} in that span")
+    if as_json:
+        made = {"out": str(out), "segments": writer.segments, "bytes": writer.size}
+        typer.echo(json.dumps(made))
+        return
+    what = "the keys alone" if keys_only else f"{writer.segments} segments and their keys"
+    typer.echo(
+        f"{out}: {what}, {printing.size(writer.size)}\nWhoever has this file can open this span "
+        "of the stream, and nothing else. They run:  tickseal open FILE"
+    )

@@ -1,0 +1,136 @@
+"""Grant files: a span of a stream in one file, for somebody who opens it elsewhere, offline."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from tickseal import control
+from tickseal.core.errors import RemoteProtocolError, StoreError
+from tickseal.parameters import StreamParameters
+from tickseal_gateway.recordings.blocks import Row, encode_block, hour_of
+from tickseal_gateway.recordings.files import (
+    GRANT_MAGIC,
+    Entry,
+    Kind,
+    Record,
+    RecordReader,
+    encode_record,
+    explained,
+)
+from tickseal_gateway.recordings.pieces import Piece, decode_grant, piece_of, rows_between
+from tickseal_gateway.recordings.shelf import recording_path
+
+_BLOCK_BYTES = 1 << 20
+
+
+class GrantWriter:
+    """Writes a grant file, of mode 0600: who has it can open what is in it.
+
+    Attributes:
+        segments, size: written so far; bytes.
+    Raises:
+        StoreError: the file is there already, or the disk refuses.
+    """
+
+    def __init__(self, path: Path, *, with_segments: bool) -> None:
+        self.segments = self.size = 0
+        self._path = path
+        self._with_segments = with_segments
+        if path.exists():
+            raise StoreError(f"{path} is there already; choose another name")
+        with explained("write", path):
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            self._file: BinaryIO = os.fdopen(handle, "wb")
+        self._put(GRANT_MAGIC)
+
+    def write(self, piece: Piece) -> None:
+        """Write a piece: its keys, then its segments."""
+        grant, number = piece.grant(), piece.generation.number
+        first, last = piece.ticks[0], piece.ticks[1] - 1
+        self._record(Record(Kind.GRANT, number, first, last, control.encode(grant)))
+        if not self._with_segments:
+            return
+        waiting: list[Row] = []
+        size = 0
+        for row in piece.rows:
+            waiting.append(row)
+            size += len(row.segment)
+            if size >= _BLOCK_BYTES:
+                self._block(number, waiting)
+                waiting, size = [], 0
+        if waiting:
+            self._block(number, waiting)
+
+    def close(self) -> None:
+        """Finish the file."""
+        with explained("write", self._path):
+            self._file.close()
+
+    def _block(self, number: int, rows: list[Row]) -> None:
+        ticks = [row.tick for row in rows]
+        self._record(Record(Kind.BLOCK, number, min(ticks), max(ticks), encode_block(rows)))
+        self.segments += len(rows)
+
+    def _record(self, record: Record) -> None:
+        self._put(encode_record(record))
+
+    def _put(self, data: bytes) -> None:
+        with explained("write", self._path):
+            self._file.write(data)
+        self.size += len(data)
+
+
+def read_grant_file(path: Path, recordings: Path | None = None) -> Iterator[Piece]:
+    """Yield the pieces of a grant file; each must be gone through before the next is asked for.
+
+    Args:
+        recordings: folder with the sealed segments, for a file that holds the keys alone.
+    Raises:
+        StoreError: it is no grant file, or holds what no grant file holds.
+    """
+    with RecordReader(path) as reader:
+        if reader.magic != GRANT_MAGIC:
+            raise StoreError(
+                f"{path} is a recording, which its gateway plays: tickseal play STREAM"
+            )
+        entries = reader.entries()
+        for place, entry in enumerate(entries):
+            if entry.kind != Kind.GRANT:
+                continue
+            data = reader.payload(entry)
+            if data is None:
+                raise StoreError(f"{path} is damaged: the grant at byte {entry.offset} was changed")
+            message = decode_grant(data, path)
+            own = list(_blocks_of(entries[place + 1 :], entry.generation))
+            if own or recordings is None:
+                yield piece_of(message, rows_between(reader, own, message.ticks))
+            else:
+                yield from _beside(message, entry.generation, recordings)
+
+
+def _blocks_of(following: Iterable[Entry], generation: int) -> Iterator[Entry]:
+    for entry in following:
+        if entry.kind != Kind.BLOCK or entry.generation != generation:
+            return
+        yield entry
+
+
+def _beside(message: control.Grant, number: int, folder: Path) -> Iterator[Piece]:
+    """Yield a piece whose segments lie in the recordings of its hours."""
+    try:
+        parameters = StreamParameters.decode(message.parameters)
+    except RemoteProtocolError as error:
+        raise StoreError(f"a grant in the file is not accepted: {error}") from None
+    first, last = hour_of(parameters, message.ticks[0]), hour_of(parameters, message.ticks[1] - 1)
+    with ExitStack() as stack:
+        found: list[tuple[RecordReader, list[Entry]]] = []
+        for hour in range(first, last + 1):
+            path = recording_path(folder, message.handle, hour)
+            if path.exists():
+                reader = stack.enter_context(RecordReader(path))
+                mine = [entry for entry in reader.entries() if entry.generation == number]
+                found.append((reader, mine))
+        rows = (row for reader, mine in found for row in rows_between(reader, mine, message.ticks))
+        yield piece_of(message, rows)

@@ -1,0 +1,167 @@
+"""The library: what was recorded, found by a stream's id and a span of time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickseal import control
+from tickseal.core.errors import StoreError
+from tickseal.generation import Generation
+from tickseal.metadata import StreamMetadata
+from tickseal.parameters import StreamParameters
+from tickseal_gateway.recordings.blocks import tick_from
+from tickseal_gateway.recordings.files import Entry, Kind, RecordReader
+from tickseal_gateway.recordings.keys import GrantBox
+from tickseal_gateway.recordings.pieces import Piece, cut, decode_grant, rows_between
+from tickseal_gateway.recordings.recorder import grant_place
+from tickseal_gateway.recordings.shelf import Shelved, shelved
+
+_HOUR_NS = 3600 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What is recorded of one stream.
+
+    Attributes:
+        id, device: names, as they last were.
+        files: hour by hour.
+        size: bytes.
+    """
+
+    id: str
+    device: str
+    files: tuple[Shelved, ...]
+    size: int
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """The hours that it lies in, ns TAI."""
+        return self.files[0].hour * _HOUR_NS, (self.files[-1].hour + 1) * _HOUR_NS
+
+
+class Library:
+    """Recordings below a folder.
+
+    Args:
+        key: the recording key, 32 bytes.
+    """
+
+    def __init__(self, folder: Path, key: bytes) -> None:
+        self._folder = folder
+        self._key = key
+
+    def streams(self) -> list[Recorded]:
+        """Return what is recorded.
+
+        Raises:
+            StoreError: the folder cannot be read, or holds what another key opens.
+        """
+        by_handle: dict[int, list[Shelved]] = {}
+        for found in sorted(shelved(self._folder)):
+            by_handle.setdefault(found.handle, []).append(found)
+        by_id: dict[str, list[tuple[Shelved, str]]] = {}
+        for files in by_handle.values():
+            named = self._name_of(files)
+            if named is not None:
+                by_id.setdefault(named[0], []).extend((file, named[1]) for file in files)
+        made = []
+        for stream_id, files_of in sorted(by_id.items()):
+            ordered = sorted(files_of)
+            shelf = tuple(file for file, _ in ordered)
+            size = sum(file.path.stat().st_size for file in shelf)
+            made.append(Recorded(id=stream_id, device=ordered[-1][1], files=shelf, size=size))
+        return made
+
+    def find(self, stream_id: str) -> Recorded:
+        """Return what is recorded of a stream.
+
+        Raises:
+            StoreError: nothing is.
+        """
+        known = self.streams()
+        for recorded in known:
+            if recorded.id == stream_id:
+                return recorded
+        names = ", ".join(recorded.id for recorded in known[:20]) or "nothing"
+        raise StoreError(f"nothing is recorded of {stream_id!r}; recorded: {names}")
+
+    def pieces(self, recorded: Recorded, span_ns: tuple[int, int]) -> Iterator[Piece]:
+        """Yield what a span of time holds, with the keys of just that.
+
+        Each piece must be gone through before the next is asked for.
+
+        Args:
+            span_ns: half-open, ns TAI.
+        Raises:
+            StoreError: a file cannot be read, or its grants are not as they were written.
+        """
+        for file in recorded.files:
+            if file.hour * _HOUR_NS < span_ns[1] and (file.hour + 1) * _HOUR_NS > span_ns[0]:
+                with RecordReader(file.path) as reader:
+                    yield from self._of_file(reader, file.handle, span_ns)
+
+    def _of_file(
+        self, reader: RecordReader, handle: int, span_ns: tuple[int, int]
+    ) -> Iterator[Piece]:
+        box = GrantBox(self._key, reader.salt)
+        by_generation: dict[int, list[Entry]] = {}
+        for entry in reader.entries():
+            by_generation.setdefault(entry.generation, []).append(entry)
+        for entries in by_generation.values():
+            first = self._first_grant(reader, box, entries)
+            if first is None:
+                continue
+            parameters = StreamParameters.decode(first.parameters)
+            ticks = tick_from(parameters, span_ns[0]), tick_from(parameters, span_ns[1])
+            if ticks[0] >= ticks[1]:
+                continue
+            grants = [
+                grant
+                for entry in entries
+                if entry.kind == Kind.SEALED_GRANT
+                and _overlaps(entry, ticks, parameters)
+                and (grant := self._grant(reader, box, entry)) is not None
+            ]
+            for part, nodes in cut(grants, parameters, ticks):
+                generation = Generation.from_grant(
+                    StreamMetadata.decode(first.metadata), parameters, nodes, handle=handle
+                )
+                rows = rows_between(reader, entries, part)
+                yield Piece(generation=generation, device=first.device, ticks=part, rows=rows)
+
+    def _name_of(self, files: list[Shelved]) -> tuple[str, str] | None:
+        for file in reversed(files):
+            with RecordReader(file.path) as reader:
+                box = GrantBox(self._key, reader.salt)
+                grant = self._first_grant(reader, box, reader.entries())
+                if grant is not None:
+                    return StreamMetadata.decode(grant.metadata).id, grant.device
+        return None
+
+    def _first_grant(
+        self, reader: RecordReader, box: GrantBox, entries: list[Entry]
+    ) -> control.Grant | None:
+        for entry in entries:
+            if entry.kind == Kind.SEALED_GRANT:
+                grant = self._grant(reader, box, entry)
+                if grant is not None:
+                    return grant
+        return None
+
+    def _grant(self, reader: RecordReader, box: GrantBox, entry: Entry) -> control.Grant | None:
+        sealed = reader.payload(entry)
+        if sealed is None:
+            return None
+        place = grant_place(entry.generation, entry.first_tick, entry.last_tick)
+        try:
+            return decode_grant(box.open(sealed, place), reader.path)
+        except StoreError as error:
+            raise StoreError(f"{reader.path}: {error}") from None
+
+
+def _overlaps(entry: Entry, ticks: tuple[int, int], parameters: StreamParameters) -> bool:
+    """Tell whether a grant, which opens whole epochs, opens some of a span."""
+    bits = parameters.epoch_bits
+    first, last = entry.first_tick >> bits << bits, (entry.last_tick >> bits) + 1 << bits
+    return first < ticks[1] and last > ticks[0]

@@ -1,0 +1,124 @@
+"""The shelf: where recordings lie, by stream and hour, and how long."""
+
+import calendar
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tickseal.core.errors import StoreError
+from tickseal_gateway.recordings.files import INDEX_SUFFIX, SUFFIX, explained
+
+_SECOND = 1_000_000_000
+_HOUR_S = 3600
+#: TAI - UTC is under a minute: an hour's file is old only once its UTC hour is over, too.
+_SLACK_NS = 60 * _SECOND
+_EVERY_NS = 60 * _SECOND
+_NAME = re.compile(r"(\d{8}T\d{2})\.rec")
+_FOLDER = re.compile(r"[0-9a-f]{8}")
+
+
+class Shelved(NamedTuple):
+    """One recording file: the stream's handle and the hour of TAI, counted from 1970."""
+
+    hour: int
+    handle: int
+    path: Path
+
+
+def recording_path(folder: Path, handle: int, hour: int) -> Path:
+    """Return where an hour of a stream lies: FOLDER/HANDLE/YYYYMMDDTHH.rec, the hour in TAI."""
+    name = time.strftime("%Y%m%dT%H", time.gmtime(hour * _HOUR_S))
+    return folder / f"{handle:08x}" / f"{name}{SUFFIX}"
+
+
+def shelved(folder: Path) -> Iterator[Shelved]:
+    """Yield all recordings below a folder, in no order.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    with explained("read", folder):
+        for place, _, names in os.walk(folder):
+            if not _FOLDER.fullmatch(Path(place).name):
+                continue
+            for name in names:
+                found = _NAME.fullmatch(name)
+                if found:
+                    hour = _hour(found[1])
+                    if hour is not None:
+                        yield Shelved(hour, int(Path(place).name, 16), Path(place, name))
+
+
+def _hour(text: str) -> int | None:
+    try:
+        when = time.strptime(text, "%Y%m%dT%H")
+    except ValueError:
+        return None
+    return calendar.timegm(when) // _HOUR_S
+
+
+class Shelf:
+    """Keeps the recordings within their time and size.
+
+    Args:
+        retention_ns: how long an hour is kept after its end; 0 for ever.
+        size_most: bytes in all; the oldest hours go.
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, retention_ns: int, size_most: int) -> None:
+        self.folder = folder
+        self._retention_ns = retention_ns
+        self._size_most = size_most
+        self._next_look_ns = 0
+        self._sizes: dict[Path, int] = {}
+        self._total = 0
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for found in shelved(folder):
+            self.count(found.path, found.path.stat().st_size)
+
+    def count(self, path: Path, size: int) -> None:
+        """Note that a file has grown."""
+        self._sizes[path] = self._sizes.get(path, 0) + size
+        self._total += size
+
+    def drop_old(self, now_ns: int) -> list[Path]:
+        """Remove what is too old, or too much, and return it; looks about once a minute.
+
+        Args:
+            now_ns: ns since 1970 UTC.
+        """
+        if now_ns < self._next_look_ns and self._total <= self._size_most:
+            return []
+        self._next_look_ns = now_ns + _EVERY_NS
+        gone: list[Path] = []
+        by_age = sorted(self._sizes, key=lambda path: (path.name, path.parent.name))
+        for path in by_age:
+            found = _NAME.fullmatch(path.name)
+            hour = _hour(found[1]) if found else None
+            if hour is None:
+                continue
+            end_ns = (hour + 1) * _HOUR_S * _SECOND + _SLACK_NS
+            is_old = self._retention_ns and now_ns > end_ns + self._retention_ns
+            is_last = len(gone) + 1 == len(by_age)
+            if not is_old and (self._total <= self._size_most or is_last):
+                break
+            self._remove(path)
+            gone.append(path)
+        return gone
+
+    def _remove(self, path: Path) -> None:
+        self._total -= self._sizes.pop(path)
+        try:
+            path.unlink(missing_ok=True)
+            path.with_suffix(INDEX_SUFFIX).unlink(missing_ok=True)
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        except OSError as error:
+            raise StoreError(
+                f"cannot remove the old recording {path}: {error.strerror}; see to its rights"
+            ) from None
