@@ -11,6 +11,7 @@ Buffer = bytes | bytearray | memoryview
 Layout = tuple[int, bool, bool, int, int, int, int, int, bytes]
 
 LIBCRYPTO: str
+SOURCES: str
 
 def children(node: bytes, /) -> tuple[bytes, bytes]: ...
 

@@ -57,6 +57,11 @@ static struct PyModuleDef definition = {
     .m_size = -1, /* one state for the process, as libcrypto is one */
 };
 
+/* Set by hatch_build.py: a digest of the sources, by which a stale build is told. */
+#ifndef TICKSEAL_SOURCES
+#define TICKSEAL_SOURCES ""
+#endif
+
 PyMODINIT_FUNC PyInit_hotpath(void) {
     const char *missing = libcrypto_load();
     if (missing == NULL)
@@ -70,6 +75,7 @@ PyMODINIT_FUNC PyInit_hotpath(void) {
         return NULL;
     if (fetch_errors() && add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
         add(module, "Opener", PyType_FromSpec(&opener_spec)) &&
+        add(module, "SOURCES", PyUnicode_FromString(TICKSEAL_SOURCES)) &&
         add(module, "LIBCRYPTO", PyUnicode_FromString(libcrypto.OpenSSL_version(OPENSSL_VERSION))))
         return module;
     Py_DECREF(module);
