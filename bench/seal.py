@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.backends.openssl import backend
-from peers import by_hand, tickseal_frames
+from peers import by_hand
+from peers.tickseal_frames import AS_INSTALLED, IN_PYTHON, Tickseal, reading
+
+import tickseal
 
 SIZES = (32, 1200, 16384)
 OPTIONAL = {
@@ -45,8 +48,13 @@ def half_spread(values: list[float]) -> float:
 
 def peers() -> tuple[dict[str, Any], list[str]]:
     """Return the modules to measure, and a line for each that is not installed."""
-    found: dict[str, Any] = {"by hand": by_hand, "tickseal": tickseal_frames}
-    absent = []
+    found: dict[str, Any] = {"by hand": by_hand, "tickseal, Python": IN_PYTHON}
+    absent: list[str] = []
+    acceleration = tickseal.acceleration()
+    if acceleration.is_native:
+        found["tickseal, C"] = AS_INSTALLED
+    else:
+        absent.append(f"tickseal, C: not measured, {acceleration.reason}")
     for name, package in OPTIONAL.items():
         try:
             found[name] = import_module(f"peers.{name}")
@@ -87,11 +95,11 @@ def compare(modules: dict[str, Any], rounds: int, frames: int) -> list[dict[str,
     return rows
 
 
-def aged(first: int, step: int, frames: int) -> dict[str, float]:
+def aged(which: Tickseal, first: int, step: int, frames: int) -> dict[str, float]:
     """Return what a frame of 32 bytes costs from a tick on, the first of them by itself."""
-    sealer, opener, settings = tickseal_frames.pair()
+    sealer, opener, settings = which.pair()
     ticks = [first + step * number for number in range(frames + 1)]
-    readings = {tick: tickseal_frames.reading(settings, tick) for tick in ticks}
+    readings = {tick: reading(settings, tick) for tick in ticks}
     segments: list[bytes] = []
 
     def seal(begin: int, until: int) -> None:
@@ -104,9 +112,9 @@ def aged(first: int, step: int, frames: int) -> dict[str, float]:
 
     gc.collect()
     taken = {
-        f"{what}, {which}": measured(partial(action, begin, until), until - begin)
+        f"{what}, {part}": measured(partial(action, begin, until), until - begin)
         for what, action in (("seal", seal), ("open", open_some))
-        for which, begin, until in (
+        for part, begin, until in (
             ("first", 0, 1),
             ("new tick each" if step else "same tick", 1, frames + 1),
         )
@@ -116,12 +124,14 @@ def aged(first: int, step: int, frames: int) -> dict[str, float]:
     return taken
 
 
-def over_time(rounds: int, frames: int) -> list[dict[str, Any]]:
+def over_time(which: Tickseal, rounds: int, frames: int) -> list[dict[str, Any]]:
     """Return one row for each of some ticks far apart."""
     rows: list[dict[str, Any]] = []
-    aged(0, 1, frames)
+    aged(which, 0, 1, frames)
     for first in (0, 1 << 10, 1 << 20, 1 << 30):
-        taken = [aged(first, 0, frames) | aged(first, 1, frames) for _ in range(rounds)]
+        taken = [
+            aged(which, first, 0, frames) | aged(which, first, 1, frames) for _ in range(rounds)
+        ]
         row: dict[str, Any] = {"tick": first}
         for name in taken[0]:
             values = [one[name] for one in taken]
@@ -158,10 +168,11 @@ def show_peers(rows: list[dict[str, Any]], modules: dict[str, Any]) -> None:
         print(f"{name}: {module.describe()}")
 
 
-def show_time(rows: list[dict[str, Any]]) -> None:
-    """Print the second table."""
+def show_time(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print a table of what a frame costs over time."""
+    print(f"\n{title}, microseconds a frame of 32 bytes")
     names = [name for name in rows[0] if name != "tick"]
-    print(f"{'tickseal, us':>12}" + "".join(f"{name:>21}" for name in names))
+    print(" " * 15 + "".join(f"{name:>21}" for name in names))
     for row in rows:
         cells = [f"{row[name]['us']:13.2f} ±{row[name]['half_iqr']:5.2f}" for name in names]
         print(f"tick {row['tick']:>10}" + " ".join(cells))
@@ -184,18 +195,21 @@ def main() -> None:
     show_peers(rows, modules)
     for line in absent:
         print(line)
-    print()
-    ages = over_time(arguments.rounds, arguments.frames)
-    show_time(ages)
+    ages = {}
+    for name, module in modules.items():
+        if isinstance(module, Tickseal):
+            ages[name] = over_time(module, arguments.rounds, arguments.frames)
+            show_time(name, ages[name])
     if arguments.json:
         described = {name: module.describe() for name, module in modules.items()}
         report = {"versions": used, "peers": described, "rows": rows, "over_time": ages}
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
     missed = [
-        f"{what} at {row['bytes']} bytes: {row[what]['ratio']:.2f}, the goal is under {goal}"
+        f"{row['peer']}, {what} at {row['bytes']} bytes: {row[what]['ratio']:.2f} times by hand, "
+        f"the goal is under {goal}"
         for row in rows
-        if row["peer"] == "tickseal"
+        if row["peer"].startswith("tickseal")
         for what, goal in GOALS.items()
         if row[what]["ratio"] >= goal
     ]

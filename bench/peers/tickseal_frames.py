@@ -1,4 +1,4 @@
-"""FrameSealer and FrameOpener: a key a frame, every check of the protocol."""
+"""FrameSealer and FrameOpener: a key a frame, every check of the protocol; in Python and in C."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,6 +6,8 @@ from typing import NamedTuple
 import tickseal
 from peers import SEGMENT_BYTES
 from tickseal import FrameOpener, FrameSealer, Generation
+from tickseal.opening import PureFrameOpener
+from tickseal.sealing import PureFrameSealer
 
 _METADATA = tickseal.StreamMetadata(id="bench", type="bytes")
 
@@ -17,49 +19,56 @@ class Reading(NamedTuple):
     latest_ns: int
 
 
-def describe() -> str:
-    """Return name and version."""
-    return "FrameSealer, FrameOpener, AES-256-GCM"
-
-
-def pair(**changes: int) -> tuple[FrameSealer, FrameOpener, tickseal.StreamParameters]:
-    """Return both sides of a generation with the default parameters, or some changed."""
-    settings = tickseal.StreamParameters(t0_ns=0, segment_bytes=SEGMENT_BYTES, **changes)
-
-    def generation() -> Generation:
-        return Generation.derive(
-            _METADATA, settings, initial_secret=bytes(32), salt=bytes(32), handle=1
-        )
-
-    return FrameSealer(generation()), FrameOpener(generation()), settings
-
-
 def reading(settings: tickseal.StreamParameters, tick: int) -> Reading:
     """Return the clock in the middle of a tick."""
     middle = tick * settings.interval_ns + settings.interval_ns // 2
     return Reading(middle, middle)
 
 
-def open_each(opener: FrameOpener, segments: list[bytes], now: Reading) -> None:
-    """Open segments that must all open."""
-    open_one, before = opener.open, opener.opened
-    for segment in segments:
-        open_one(segment, now)
-    if opener.opened - before != len(segments):
-        raise ValueError(f"segments did not open: {opener.refusals}")
+class Tickseal:
+    """One of the two implementations, with the functions of a peer."""
+
+    def __init__(
+        self, sealer: type[FrameSealer], opener: type[FrameOpener], description: str
+    ) -> None:
+        self._sealer, self._opener, self._description = sealer, opener, description
+
+    def describe(self) -> str:
+        """Return what it is."""
+        return self._description
+
+    def pair(self) -> tuple[FrameSealer, FrameOpener, tickseal.StreamParameters]:
+        """Return both sides of a generation with the default parameters."""
+        settings = tickseal.StreamParameters(t0_ns=0, segment_bytes=SEGMENT_BYTES)
+
+        def generation() -> Generation:
+            return Generation.derive(
+                _METADATA, settings, initial_secret=bytes(32), salt=bytes(32), handle=1
+            )
+
+        return self._sealer(generation()), self._opener(generation()), settings
+
+    def prepare(self, payload: bytes, count: int) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Return the functions that seal and open."""
+        sealer, opener, settings = self.pair()
+        tick = 1000
+        sealed: list[bytes] = []
+
+        def seal() -> None:
+            for _ in range(count):
+                sealed.extend(sealer.seal(payload, tick))
+
+        def open_all() -> None:
+            open_one, now = opener.open, reading(settings, tick)
+            for segment in sealed:
+                open_one(segment, now)
+            if opener.opened != len(sealed):
+                raise ValueError(f"segments did not open: {opener.refusals}")
+
+        return seal, open_all
 
 
-def prepare(payload: bytes, count: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return the functions that seal and open."""
-    sealer, opener, settings = pair()
-    tick = 1000
-    sealed: list[bytes] = []
-
-    def seal() -> None:
-        for _ in range(count):
-            sealed.extend(sealer.seal(payload, tick))
-
-    def open_all() -> None:
-        open_each(opener, sealed, reading(settings, tick))
-
-    return seal, open_all
+IN_PYTHON = Tickseal(PureFrameSealer, PureFrameOpener, "FrameSealer, FrameOpener, AES-256-GCM")
+AS_INSTALLED = Tickseal(
+    FrameSealer, FrameOpener, f"the same, native: {tickseal.acceleration().library}"
+)
