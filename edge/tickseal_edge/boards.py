@@ -1,6 +1,8 @@
 """Boards: what each has, and how it is switched on; for `doctor` and for making images."""
 
+import tomllib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,8 +10,8 @@ from tickseal.configuration import Between, Length, parse_toml
 from tickseal.core.errors import ConfigError
 
 GENERIC = "generic-linux"
-#: In an installed package beside this file, in the project's folder at its top.
-_FOLDERS = (Path(__file__).with_name("boards"), Path(__file__).parents[2] / "boards")
+#: In the project's folder; an installed package keeps them where the microcontrollers' are too.
+_CHECKOUT, _PACKAGE = Path(__file__).parents[2] / "boards", "tickseal_flash"
 _MODEL = Path("/proc/device-tree/model")
 
 
@@ -106,15 +108,19 @@ def load_boards() -> dict[str, Board]:
     Raises:
         ConfigError: a file does not say what it must, or there are none.
     """
-    folder = next((folder for folder in _FOLDERS if folder.is_dir()), None)
-    if folder is None:
-        raise ConfigError("this installation lacks the boards; install it again")
+    folder = _CHECKOUT
+    spec = find_spec(_PACKAGE)
+    if not folder.is_dir() and spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).with_name("boards")
     texts = {path: path.read_text("utf-8") for path in sorted(folder.glob("*.toml"))}
-    return {
+    boards = {
         path.stem: parse_toml(text, Board, where=str(path))
         for path, text in texts.items()
-        if 'kind = "linux"' in text
+        if tomllib.loads(text).get("kind") == "linux"
     }
+    if GENERIC not in boards:
+        raise ConfigError(f"{folder} lacks {GENERIC}.toml; install tickseal again")
+    return boards
 
 
 def this_board(boards: dict[str, Board], model_path: Path = _MODEL) -> str:

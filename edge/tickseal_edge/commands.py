@@ -17,9 +17,23 @@ from tickseal.host.control_socket import NotRunningError, ask
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
+from tickseal_edge.boards import load_boards, this_board
 from tickseal_edge.clock.build import build_clock
 from tickseal_edge.clock.report import as_text as clock_as_text
 from tickseal_edge.config import load_config
+from tickseal_edge.doctor.devices import check_devices, check_running_devices
+from tickseal_edge.doctor.findings import Level
+from tickseal_edge.doctor.findings import as_json as findings_as_json
+from tickseal_edge.doctor.findings import as_text as findings_as_text
+from tickseal_edge.doctor.gateway import ask_service, check_gateway, check_running
+from tickseal_edge.doctor.machine import (
+    check_board,
+    check_clock,
+    check_disk,
+    check_python,
+    check_service,
+    check_suite,
+)
 from tickseal_edge.enrolment import enrol_device
 from tickseal_edge.identity import Identity
 from tickseal_edge.memory import forget_streams
@@ -109,6 +123,32 @@ def clock(config: ConfigOption = None, as_json: JSONOption = False) -> None:
         answer = ensemble.status()
         ensemble.close()
     typer.echo(json.dumps(answer) if as_json else clock_as_text(answer))
+
+
+@app.command(epilog="Example: tickseal edge doctor --config edge.toml")
+def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> None:
+    """Check the whole device, and say how to mend what is wrong."""
+    settings = load_config(config)
+    boards = load_boards()
+    name = this_board(boards)
+    board = boards[name]
+    findings = [
+        *check_board(name, board),
+        *check_python(),
+        *check_suite(settings, board),
+        *check_disk(settings),
+        *check_service(),
+        *check_clock(settings, build_clock(settings.clock)),
+    ]
+    state = ask_service(settings)
+    if state is not None:
+        findings += [*check_running(state), *check_running_devices(state["streams"])]
+    else:
+        findings += check_gateway(settings, _software(), KernelClock())
+        findings += check_devices(settings.streams, board)
+    typer.echo(json.dumps(findings_as_json(findings)) if as_json else findings_as_text(findings))
+    if any(one.level is Level.BAD for one in findings):
+        raise typer.Exit(1)
 
 
 @app.command("config", epilog="Example: tickseal edge config --config edge.toml")

@@ -1,0 +1,1 @@
+"""The doctor: checks a whole device, and says how to mend what is wrong."""
