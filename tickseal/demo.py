@@ -85,7 +85,7 @@ def demo(
         _command("edge", "enrol", invite["token"], "--config", str(folder / "edge.toml"))
         source = cleanup.enter_context(_running("edge", folder, page_port))
         say(f"source    enrolled by a one-time invite, a process of its own ({source.pid})")
-        say(f"page      {status['gateway']['page'] or 'none'}")
+        say(f"page      {_page(folder / 'gateway', status)}")
         say(f"readings  {folder / 'gateway' / 'readings.db'} (SQLite)")
         say("" if seconds else "Ctrl-C ends the demo.\n")
         status = _watch(folder, [gateway, source], seconds, stop, _View(say))
@@ -99,6 +99,14 @@ def demo(
     if faults:
         raise DemoError("the demo failed: " + "; ".join(faults) + f"; see the logs in {folder}")
     say("every frame that was sealed was opened, each under a key of its own")
+
+
+def _page(state: Path, status: dict[str, Any]) -> str:
+    """Return the page's address, by which a browser may command, too."""
+    try:
+        return (state / "page" / "link").read_text("ascii").strip()
+    except OSError:
+        return status["gateway"]["page"] or "none"
 
 
 def _say_nothing(_text: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from running_page import free_port, running_page
+from running_page import Streaming, free_port, running_page
 from tickseal_gateway.addresses import own_addresses
 from tickseal_gateway.config import PageConfig
 from tickseal_gateway.dashboard.tls import given_certificate, own_certificate
@@ -40,7 +40,7 @@ class Client:
             self._open = lambda: http.client.HTTPConnection(where, timeout=5)
         self.headers: dict[str, str] = {}
 
-    def ask(self, path: str, values: Any = None) -> tuple[int, Any]:
+    def ask(self, path: str, values: Any = None, *, raw: bool = False) -> tuple[int, Any]:
         connection = self._open()
         try:
             if values is None:
@@ -55,7 +55,7 @@ class Client:
             body = answer.read()
         finally:
             connection.close()
-        return answer.status, json.loads(body)
+        return answer.status, body if raw else json.loads(body)
 
     def enter(self, token: str) -> None:
         assert self.ask("/api/login", {"token": token})[0] == 200
@@ -131,6 +131,37 @@ def test_it_stops_at_once_with_pages_open(tmp_path: Path) -> None:
         started = time.monotonic()
     assert time.monotonic() - started < 4
     open_page.close()
+
+
+def test_pictures_in_motion_are_served_to_other_programs(tmp_path: Path) -> None:
+    with running_page(tmp_path) as site:
+        device = Streaming(site, site.invite("garden"))
+        path = "/api/streams/garden/camera/live.mjpeg"
+        deadline = time.monotonic() + 10
+        while Client(site.url).ask("/api/streams/garden/camera/picture.jpg", raw=True)[0] != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        host, port = site.url.removeprefix("http://").strip("/").split(":")
+        with socket.create_connection((host, int(port)), 10) as player:
+            player.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            stream = player.makefile("rb")
+            times = [next_jpeg(stream)[0] for _ in range(5)]
+            assert times == sorted(set(times)), "each picture once, in order"
+            assert next_jpeg(stream)[1].startswith(b"\xff\xd8")
+        device.stop()
+
+
+def next_jpeg(stream: Any) -> tuple[int, bytes]:
+    """Read one part of a multipart answer: when it was captured, and the picture."""
+    size = captured = 0
+    while True:
+        line = stream.readline().strip().lower()
+        if line.startswith(b"content-length:"):
+            size = int(line.partition(b":")[2])
+        elif line.startswith(b"x-captured-ns:"):
+            captured = int(line.partition(b":")[2])
+        elif not line and captured:
+            return captured, stream.read(size)
 
 
 def test_a_flood_of_connections_leaves_the_gateway_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the page's addresses give, to whom, and what they refuse."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from tickseal_gateway import dashboard
 from tickseal_gateway.dashboard.accounts import Accounts
+from tickseal_gateway.dashboard.pictures import mjpeg
 from tickseal_gateway.dashboard.qr import qr_svg
 
 GOOD = "correct horse battery"
@@ -217,6 +219,23 @@ def test_the_newest_picture_is_given_as_it_came(browser: Browser, view: FakeView
     assert answer.headers["x-sequence"] == "2"
     view.show("yard/camera", b"\0\0\0\1", 3, codec="h264")
     assert client.get("/api/streams/yard/camera/picture.jpg").status_code == 404
+
+
+def test_a_watcher_that_is_slow_skips_pictures(view: FakeView) -> None:
+    async def main() -> list[bytes]:
+        stopping = asyncio.Event()
+        view.show("yard/camera", b"<1>", 1)
+        parts = mjpeg(view, "yard/camera", stopping)
+        got = [await anext(parts)]
+        for number in range(2, 100):
+            view.show("yard/camera", b"<%d>" % number, number)
+        got.append(await anext(parts))
+        stopping.set()
+        got += [part async for part in parts]
+        return got
+
+    parts = asyncio.run(main())
+    assert [re.findall(rb"<\d+>", part) for part in parts] == [[b"<1>"], [b"<99>"]]
 
 
 def test_an_open_page_gets_snapshots_and_the_pictures_it_shows(
