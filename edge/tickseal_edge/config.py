@@ -90,7 +90,7 @@ class EdgeConfig:
         name = self.name or socket.gethostname()[:64] or "edge"
         object.__setattr__(self, "name", name)
         named = tuple(
-            stream if stream.id else replace(stream, id=f"{name}/{stream.kind}")
+            stream if stream.id else replace(stream, id=f"{name}/{stream.label}")
             for stream in self.streams
         )
         object.__setattr__(self, "streams", named)

@@ -17,7 +17,7 @@ class StreamConfig:
     """What every stream has.
 
     Args:
-        id: unique name; by default DEVICE/KIND.
+        id: unique name; by default DEVICE/KIND, or DEVICE/SENSOR on a bus.
         rate_hz: frames a second.
         renewal: a key for each frame, or one for each interval.
         interval_ns: length of a tick.
@@ -41,6 +41,11 @@ class StreamConfig:
     def lane(self) -> str:
         """What the device shares a thread with: the devices on one bus are used in turn."""
         return self.id
+
+    @property
+    def label(self) -> str:
+        """What an id ends with where none is given."""
+        return str(getattr(self, "kind", "stream"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,11 @@ class I2CStream(StreamConfig):
     def lane(self) -> str:
         """The bus."""
         return f"i2c-{self.bus}"
+
+    @property
+    def label(self) -> str:
+        """The sensor."""
+        return self.profile or self.driver.partition(":")[2].lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
