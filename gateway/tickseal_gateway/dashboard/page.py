@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ _logger = logging.getLogger(__name__)
 LINK_FILE = "page/link"
 _LOOPBACK = "127.0.0.1"
 _CONNECTIONS_MOST = 200
+#: How long a connection may take for the head of a request, s.
+_HEAD_S = 15.0
 
 
 async def serve(
@@ -173,6 +176,7 @@ class Page:
                 proxy_headers=False,
                 server_header=False,
                 lifespan="off",
+                http="h11",
                 ws="websockets-sansio",
                 ws_max_size=8192,
                 ws_per_message_deflate=False,  # pictures are compressed already
@@ -220,10 +224,29 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
+        # By connection: the request that it had last, and since when it owes the next.
+        self._owing: dict[object, tuple[object, float]] = {}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            self._drop_silent(time.monotonic())
+        return await super().on_tick(counter)
+
+    def _drop_silent(self, now_s: float) -> None:
+        """Close connections that take for ever to say what they want: others need their places."""
+        owing: dict[object, tuple[object, float]] = {}
+        for connection in self.server_state.connections:
+            request = getattr(connection, "cycle", self)
+            if request is None or getattr(request, "response_complete", False):
+                last, since_s = self._owing.get(connection, (self, now_s))
+                owing[connection] = (request, since_s if last is request else now_s)
+                if now_s - owing[connection][1] > _HEAD_S:
+                    connection.transport.close()
+        self._owing = owing
 
     def end(self) -> None:
         self._stopping.set()

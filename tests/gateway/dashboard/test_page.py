@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from running_page import Streaming, free_port, running_page
 from tickseal_gateway.addresses import own_addresses
 from tickseal_gateway.config import PageConfig
+from tickseal_gateway.dashboard import page
 from tickseal_gateway.dashboard.tls import given_certificate, own_certificate
 
 from tickseal.core.errors import ConfigError
@@ -162,6 +163,29 @@ def next_jpeg(stream: Any) -> tuple[int, bytes]:
             captured = int(line.partition(b":")[2])
         elif not line and captured:
             return captured, stream.read(size)
+
+
+def test_one_that_never_says_what_it_wants_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "_HEAD_S", 0.5)
+    with running_page(tmp_path) as site:
+        host, port = site.url.removeprefix("http://").strip("/").split(":")
+        where = (host, int(port))
+        get = b"GET /api/session HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        with (
+            socket.create_connection(where, 10) as silent,
+            socket.create_connection(where, 10) as slow,
+            socket.create_connection(where, 10) as second,
+        ):
+            slow.sendall(b"GET / HTTP/1.1\r\nHost: ")
+            second.sendall(get + b"GET / HT")
+            assert second.recv(4096).startswith(b"HTTP/1.1 200")
+            assert silent.recv(4096) == b""
+            assert b"200" not in slow.recv(4096)
+            while second.recv(4096):
+                pass
+        assert Client(site.url).ask("/api/status")[0] == 200
 
 
 def test_a_flood_of_connections_leaves_the_gateway_alone(tmp_path: Path) -> None:
