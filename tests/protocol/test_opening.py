@@ -300,6 +300,13 @@ def test_what_was_found_for_the_last_segment_holds_while_nothing_moves_and_no_lo
     assert reason(opener.open(segments[1], now)) == errors.REPLAYED
     assert reason(opener.open(flipped(segments[2], -1), now)) == errors.FORGED
     assert reason(opener.open(segments[2], now)) == "opened"
+    # Of another tick or another frame nothing was found.
+    _, opener, segments = fresh()
+    tick_end, number_end = 9, 13
+    assert reason(opener.open(flipped(segments[2], 8 * tick_end), now)) == errors.WRONG_KEY_HASH
+    other_frame = errors.WRONG_KEY_HASH if renewal else errors.FORGED
+    assert reason(opener.open(flipped(segments[2], 8 * number_end), now)) == other_frame
+    assert reason(opener.open(segments[2], now)) == "opened"
     # The clock went on.
     assert reason(opener.open(segments[3], reading(parameters(), 121))) == errors.LATE
     # The tick was erased.
@@ -323,6 +330,12 @@ def test_what_was_found_for_the_last_segment_holds_while_nothing_moves_and_no_lo
     opener.clear()
     assert not getattr(opener, "_recent", None)
     assert reason(opener.open(segments[2], now)) == errors.LATE
+    # A frame so far ahead came that the same low bits stand for another number now.
+    _, opener, segments = fresh()
+    far, _ = pair(suite=3, renewal=renewal)
+    far._number = 2**31 + 1
+    assert reason(opener.open(far.seal(b"", 100)[0], now)) == "opened"
+    assert reason(opener.open(segments[2], now)) == other_frame
     # Another frame came between, whole or not.
     for size in (0, 60):
         sealer, opener, segments = fresh()

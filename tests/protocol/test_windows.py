@@ -45,6 +45,15 @@ def test_a_jump_over_many_rounds_of_the_ring_leaves_nothing_behind() -> None:
     assert window.check(2**40, 65535) is None
 
 
+def test_a_frame_remembers_all_of_its_segments() -> None:
+    window = ReplayWindow()
+    for index in (3, 0, 65535):
+        assert window.check(5, index) is None
+        window.commit(5, index)
+    assert {window.check(5, index) for index in (3, 0, 65535)} == {errors.REPLAYED}
+    assert window.check(5, 1) is None
+
+
 def test_checking_changes_nothing() -> None:
     window = ReplayWindow()
     for number in (0, 5, 5, 2**50):
