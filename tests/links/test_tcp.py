@@ -158,9 +158,9 @@ def test_one_site_cannot_take_all_connections() -> None:
         links: list[TCPLink] = []
 
         async def is_welcome(host: str) -> bool:
-            link = await TCPLink.connect(host, port)
-            links.append(link)
             try:
+                link = await TCPLink.connect(host, port)
+                links.append(link)
                 return await link.receive() == b"welcome"
             except LinkError:
                 return False
@@ -173,6 +173,31 @@ def test_one_site_cannot_take_all_connections() -> None:
             link.abort()
         await server.close()
         assert server.connections == 0
+
+    run(scenario())
+
+
+def test_a_flood_of_connections_is_turned_away_before_it_costs_a_task() -> None:
+    async def scenario() -> None:
+        asked: list[str] = []
+
+        def admit(place: str) -> bool:
+            asked.append(place)
+            return len(asked) == 1
+
+        server, port = await serve(echo, most=1000, most_per_site=1000, admit=admit)
+        welcome = await TCPLink.connect("127.0.0.1", port)
+        flood = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+        while server.counters.refused < 100:
+            await asyncio.sleep(0)
+            assert server.connections <= 1
+        for sock in flood:
+            sock.close()
+        assert set(asked) == {"127.0.0.1"}
+        welcome.write(b"x")
+        assert await welcome.receive() == b"x"
+        welcome.abort()
+        await server.close()
 
     run(scenario())
 

@@ -23,6 +23,9 @@ WRITE_MOST_BYTES = (1 << 26) + (4 << 20)
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 3.0
 _READ_BYTES = 64 << 10
+#: Connections that the kernel keeps for us; and at most 4000 a second are accepted.
+_BACKLOG = 256
+_ACCEPTED_AT_ONCE, _ACCEPT_PAUSE_S = 16, 0.004
 #: The protocol's own pings notice a silent peer after 10 s; the kernel's are the net below.
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -31,6 +34,8 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000),
+    # What is not yet under way waits here, where what is newer or matters more overtakes it.
+    (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16 << 10),
 )
 
 
@@ -154,7 +159,7 @@ class TCPServerCounters:
 
     Attributes:
         accepted: connections handed to the handler.
-        refused: connections closed at once because there were too many, in all or from one address.
+        refused: connections reset at once: too many, in all or of one site, or not admitted.
         failed: handlers that ended with an error of their own.
     """
 
@@ -164,18 +169,33 @@ class TCPServerCounters:
 
 
 class TCPServer:
-    """Accepts connections, few enough, and runs a handler on each; make it with listen()."""
+    """Accepts connections, few enough, and runs a handler on each; make it with listen().
+
+    What is not wanted costs an accept and a reset: no task, no stream, no buffer.
+    """
 
     def __init__(
-        self, handler: Callable[[TCPLink], Awaitable[None]], *, most: int, most_per_site: int
+        self,
+        handler: Callable[[TCPLink], Awaitable[None]],
+        sock: socket.socket,
+        *,
+        most: int,
+        most_per_site: int,
+        admit: Callable[[str], bool] | None,
     ) -> None:
         self._handler = handler
         self._most = most
         self._most_per_site = most_per_site
+        self._admit = admit
         self._sites: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._pause: asyncio.TimerHandle | None = None
         self.counters = TCPServerCounters()
+        sock.setblocking(False)
+        sock.listen(_BACKLOG)
+        self._loop.add_reader(sock.fileno(), self._on_readable)
 
     @classmethod
     async def listen(
@@ -186,6 +206,7 @@ class TCPServer:
         *,
         most: int = 1024,
         most_per_site: int = 64,
+        admit: Callable[[str], bool] | None = None,
     ) -> "TCPServer":
         """Listen for connections.
 
@@ -195,20 +216,25 @@ class TCPServer:
             port: the local port, or 0 for any free one; see address.
             most: connections in all.
             most_per_site: connections from one IPv4 address or one IPv6 /64.
+            admit: asked for each further connection of a site; where it says no, it is reset.
         Raises:
             LinkError: the address is not here, or the port is taken.
         """
         sock = await bind(host, port, socket.SOCK_STREAM)
-        server = cls(handler, most=most, most_per_site=most_per_site)
-        server._server = await asyncio.start_server(server._accept, sock=sock, limit=_READ_BYTES)
-        return server
+        try:
+            return cls(handler, sock, most=most, most_per_site=most_per_site, admit=admit)
+        except OSError as error:  # another socket listens there
+            sock.close()
+            raise LinkError(
+                f"cannot listen on TCP port {port}: {error.strerror}; choose another port"
+            ) from None
 
     @property
     def address(self) -> Address:
         """The local address."""
-        if self._server is None or not self._server.sockets:
+        if self._socket.fileno() < 0:
             raise LinkError("the server was closed")
-        address: Address = self._server.sockets[0].getsockname()
+        address: Address = self._socket.getsockname()
         return address
 
     @property
@@ -218,52 +244,84 @@ class TCPServer:
 
     async def close(self) -> None:
         """Stop listening, cancel the handlers and wait for them."""
-        if self._server is not None:
-            self._server.close()
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
-        if peer is None:  # gone before it was accepted
-            writer.transport.abort()
-            return
+    def _on_readable(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, peer = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:  # the peer has gone, or there are no more descriptors
+                _logger.debug("accept: %s", error)
+                break
+            self._take(connection, peer)
+        # A flood waits in the kernel's backlog, not in the way of everything else.
+        self._loop.remove_reader(self._socket.fileno())
+        self._pause = self._loop.call_later(_ACCEPT_PAUSE_S, self._go_on)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._socket.fileno(), self._on_readable)
+
+    def _take(self, connection: socket.socket, peer: Address) -> None:
         place = site(peer)
-        if len(self._tasks) >= self._most or self._sites[place] >= self._most_per_site:
+        if (
+            len(self._tasks) >= self._most
+            or self._sites[place] >= self._most_per_site
+            or (self._admit is not None and not self._admit(place))
+        ):
             self.counters.refused += 1
-            _reset(writer)
+            if not self._sites[place]:
+                del self._sites[place]
+            _linger_not(connection)
+            connection.close()
             return
+        connection.setblocking(False)
         self.counters.accepted += 1
         self._sites[place] += 1
-        task = asyncio.get_running_loop().create_task(self._run(TCPLink(reader, writer), place))
+        task = self._loop.create_task(self._run(connection, place))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, link: TCPLink, place: str) -> None:
+    async def _run(self, connection: socket.socket, place: str) -> None:
+        link: TCPLink | None = None
         try:
+            link = TCPLink(*await asyncio.open_connection(sock=connection, limit=_READ_BYTES))
             await self._handler(link)
             await link.close()
-        except LinkError as error:
+        except (LinkError, OSError) as error:
             _logger.debug("%s", error)
         except Exception:
             self.counters.failed += 1
-            _logger.exception("the handler of %s failed", _named(link.peer))
+            _logger.exception("the handler of %s failed", place)
         finally:
-            link.abort()
+            if link is not None:
+                link.abort()
+            else:
+                connection.close()
             self._sites[place] -= 1
             if not self._sites[place]:
                 del self._sites[place]
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    # With a linger of 0 s the kernel sends RST and keeps nothing of the connection.
     with contextlib.suppress(OSError):
-        writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+        _linger_not(writer.get_extra_info("socket"))
     writer.transport.abort()
+
+
+def _linger_not(sock: socket.socket) -> None:
+    # With a linger of 0 s the kernel sends RST and keeps nothing of the connection.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _named(address: Address) -> str:
