@@ -7,11 +7,24 @@ from pathlib import Path
 import pytest
 from fake_view import FakeView
 from starlette.testclient import TestClient
+from tickseal_gateway.dashboard import accounts as accounts_module
 from tickseal_gateway.dashboard.accounts import Accounts
 from tickseal_gateway.dashboard.app import Application
 from tickseal_gateway.dashboard.history import History
 
 from tickseal.host.state import StateDirectory
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a password cost a thousandth of what it does, but where the cost itself is tested."""
+    if "real_cost" not in request.fixturenames:
+        monkeypatch.setattr(accounts_module, "_SCRYPT_N", 1 << 6)
+
+
+@pytest.fixture
+def real_cost() -> None:
+    """Passwords cost what they do outside of tests."""
 
 
 @pytest.fixture

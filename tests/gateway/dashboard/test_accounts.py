@@ -53,6 +53,7 @@ def test_the_disk_holds_a_salted_hash_that_only_its_owner_reads(state: StateDire
     assert first["key"] != second["key"]
 
 
+@pytest.mark.usefixtures("real_cost")
 def test_a_password_outlives_the_process(state: StateDirectory) -> None:
     run(Accounts(state).set_password(GOOD, current="", site="a"))
 

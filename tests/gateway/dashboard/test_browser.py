@@ -7,6 +7,7 @@ import pytest
 from chromium import Browser, is_here
 from running_page import RunningPage, Streaming, running_page
 from selenium.webdriver.common.keys import Keys
+from tickseal_gateway import streams
 
 pytestmark = pytest.mark.skipif(
     not is_here(), reason="needs Debian's packages chromium and chromium-driver"
@@ -74,8 +75,10 @@ SEQUENCE = "return document.querySelector('.picture canvas')?.dataset.sequence"
 
 
 def test_what_is_old_does_not_look_live(
-    browser: Browser, site: RunningPage, garden: Streaming
+    browser: Browser, site: RunningPage, garden: Streaming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(streams, "_STALE_GAPS", 1.0)
+    monkeypatch.setattr(streams, "_STALE_S", 1.0)
     browser.open(site.link)
     browser.until_text("20 °C", CARD)
     garden.is_silent = True
