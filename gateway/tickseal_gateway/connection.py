@@ -65,7 +65,7 @@ class Connection:
     async def run(self) -> None:
         """Serve the connection until it ends."""
         place = site(self._link.peer)
-        if not self._controller.admission.enter(place, self.opened_ns):
+        if not self._controller.admission.enter(place):
             self._link.abort()
             return
         self._admitted = place
@@ -185,7 +185,7 @@ class Connection:
         controller = self._controller
         self.hello = event.hello
         self.started_ns = boottime_ns()
-        self._leave_admission()
+        self._leave_admission(has_session=True)
         invite, psk, key, name = self._invite, event.device_psk, self._static_public, self._name
         if psk is not None and invite is not None:
             try:
@@ -340,9 +340,9 @@ class Connection:
             raise OpeningRefusedError("clock", "the clocks of device and gateway disagree")
         return current
 
-    def _leave_admission(self) -> None:
+    def _leave_admission(self, *, has_session: bool = False) -> None:
         if self._admitted is not None:
-            self._controller.admission.leave(self._admitted)
+            self._controller.admission.leave(self._admitted, has_session=has_session)
             self._admitted = None
 
     @property

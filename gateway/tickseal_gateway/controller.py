@@ -105,6 +105,10 @@ class Controller:
             if device.state is DeviceState.REVOKED:
                 self._revoke_streams(device)
 
+    def admits(self, site: str) -> bool:
+        """Tell whether a TCP server is to take one more connection of a site."""
+        return self.admission.admits(site, boottime_ns())
+
     async def serve(self, link: StreamLink) -> None:
         """Serve one connection until it ends; the handler of a TCP server."""
         await Connection(self, link).run()

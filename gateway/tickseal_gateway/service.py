@@ -124,7 +124,12 @@ class Gateway:
             most = self._config.policy.devices + _SPARE_CONNECTIONS
             try:
                 tcp = await TCPServer.listen(
-                    self._controller.serve, host, port, most=most, most_per_site=most
+                    self._controller.serve,
+                    host,
+                    port,
+                    most=most,
+                    most_per_site=most,
+                    admit=self._controller.admits,
                 )
             except LinkError:
                 udp.close()
