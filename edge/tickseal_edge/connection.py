@@ -22,6 +22,8 @@ _logger = logging.getLogger(__name__)
 
 #: What the goodbye may take, s: less than people and service managers wait.
 _CLOSE_S = 0.5
+#: What may wait behind the session, where nothing newer overtakes it any more.
+_WAITING_BYTES = 16 << 10
 #: Ends after which nothing that is written arrives any more.
 _DEAD = (CloseReason.SILENT, CloseReason.DISCONNECTED, CloseReason.OVERFLOW)
 
@@ -88,7 +90,7 @@ class Connection:
             LinkError: nobody answers there.
         """
         host, port = split_address(address)
-        self._link = link = await TCPLink.connect(host, port)
+        self._link = link = await TCPLink.connect(host, port, limit_bytes=_WAITING_BYTES)
         # Datagrams go to the address that answered, which a name with several would not ensure.
         self._udp_host = _host(link.peer)
         self.session = SourceSession(

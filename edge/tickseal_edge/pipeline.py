@@ -15,6 +15,7 @@ from tickseal_edge.live_queue import LiveQueue, Waiting
 from tickseal_edge.spool import Spool
 from tickseal_edge.stream_config import AnyStream
 from tickseal_edge.streams import OutgoingStream, SealedFrame
+from tickseal_edge.ways import Ways
 
 _logger = logging.getLogger("tickseal.edge")
 
@@ -31,6 +32,7 @@ class Pipeline:
     Attributes:
         counters: frames that were not sealed or not sent, by reason.
         stopped: streams that were ended because of their clock.
+        ways: what UDP is good for.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Pipeline:
         self._trusted: set[str] = set()
         self.stopped: set[str] = set()
         self.counters: Counter[str] = Counter()
+        self.ways = Ways()
 
     #: Set once, before anything is emitted: both need each other.
     generations: Generations
@@ -106,7 +109,12 @@ class Pipeline:
         stream = self._streams[stream_id]
         monotonic_ns = boottime_ns()
         self.generations.sent(stream_id, frame, monotonic_ns)
-        queue = "udp" if stream.link == "udp" and connection.has_udp else "tcp"
+        is_datagram = (
+            stream.link == "udp" and connection.has_udp and stream_id not in self.ways.lossy
+        )
+        if is_datagram:
+            self.ways.sent(stream_id, generation.number, monotonic_ns)
+        queue = "udp" if is_datagram else "tcp"
         self._queues[queue].put(
             Waiting(
                 stream_id=stream_id,
@@ -121,6 +129,7 @@ class Pipeline:
         """Say every 5 s what was sealed, for ever."""
         while True:
             await asyncio.sleep(SUMMARY_S)
+            self.ways.judge(boottime_ns())
             for stream_id, outgoing in self._outgoing.items():
                 # What waits in a spool need not be told that nothing happened.
                 if outgoing.is_live or outgoing.has_news:
@@ -157,6 +166,7 @@ class Pipeline:
         """Give up what waits for a connection that is gone."""
         for queue in self._queues.values():
             queue.clear()
+        self.ways.clear()
 
     def _judge(self, stream_id: str, now: ClockInterval) -> ClockVerdict:
         if stream_id in self.stopped:

@@ -243,6 +243,7 @@ class EdgeService:
                 self._generations.on_refused(event)
             case ev.Reported():
                 self._generations.on_report(event)
+                self._pipeline.ways.reported(event.rows, boottime_ns())
             case ev.OfferAnswered() | ev.StoredUntil():
                 if self._backfill:
                     self._backfill.on_event(event)

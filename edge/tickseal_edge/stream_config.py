@@ -21,7 +21,8 @@ class StreamConfig:
         rate_hz: frames a second.
         renewal: a key for each frame, or one for each interval.
         interval_ns: length of a tick.
-        link: how segments travel: datagrams, or the control connection where UDP does not pass.
+        link: how segments travel: as datagrams, or over the control connection; datagrams go over
+            the connection too where the network loses many of them.
         qos: class of service, 0..255, for the application.
         keep: spool frames while the gateway is away.
     """

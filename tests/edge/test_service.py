@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 from edge_device import STREAM, Device, TrueClock, until
 from fake_gateway import FakeGateway, Registry
 
@@ -252,6 +253,28 @@ def test_a_device_without_a_clock_takes_the_gateways_time(
             await until(lambda: len(gateway.payloads(STREAM)) > 10)
             clock = service.snapshot()["clock"]
             assert clock["discipline"] == "gateway"  # type: ignore[index]
+        await gateway.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_network_that_loses_datagrams_costs_little_and_for_a_short_time_only(
+    device: Device, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickseal_edge.pipeline.SUMMARY_S", 0.1)
+    monkeypatch.setattr("tickseal_edge.ways._SPAN_NS", 200_000_000)
+
+    async def scenario() -> None:
+        gateway = await FakeGateway(registry, clock=device.clock).start()
+        await device.enrol(gateway)
+        gateway.loses_udp = True
+        async with device.running() as service:
+            await until(lambda: service._pipeline.ways.lossy)
+            count = device.source.count
+            await until(lambda: len(gateway.payloads(STREAM)) > 30)
+        numbers = [int(payload) for payload in gateway.payloads(STREAM)]
+        assert numbers == list(range(numbers[0], numbers[-1] + 1))
+        assert numbers[0] <= count + 2
         await gateway.stop()
 
     asyncio.run(scenario())

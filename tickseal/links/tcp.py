@@ -62,10 +62,17 @@ class TCPLink:
 
     @classmethod
     async def connect(
-        cls, host: str, port: int, *, timeout_s: float = CONNECT_TIMEOUT_S
+        cls,
+        host: str,
+        port: int,
+        *,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+        limit_bytes: int = WRITE_LIMIT_BYTES,
     ) -> "TCPLink":
         """Connect to a server, trying its addresses in turn.
 
+        Args:
+            limit_bytes: beyond so many bytes unsent it is not writable.
         Raises:
             LinkError: nobody answers there, or not in time.
         """
@@ -92,7 +99,7 @@ class TCPLink:
                 reason = error.strerror or error
                 advice = f"cannot reach {where}: {reason}; check the address and the network"
             raise LinkError(advice) from None
-        return cls(reader, writer)
+        return cls(reader, writer, limit_bytes=limit_bytes)
 
     @property
     def peer(self) -> Address:
