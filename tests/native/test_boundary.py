@@ -389,7 +389,8 @@ def test_nothing_derived_is_left_in_memory_after_clear() -> None:
     def random_looking(made: Any) -> set[bytes]:
         memory = memory_of(made).replace(made.generation.context, bytes(32))
         pieces = (memory[at : at + 32] for at in range(0, len(memory), 4))
-        return {piece for piece in pieces if len(set(piece)) > 24}
+        # Pointers share their first bytes, even of 32 bits: at most 25 of 32 bytes differ.
+        return {piece for piece in pieces if len(set(piece)) > 27}
 
     sealing, opening = sealer(), opener()
     for segment in sealing.seal(bytes(20), 100):
