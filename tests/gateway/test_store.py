@@ -1,6 +1,8 @@
 """The store: readings that people can query, whole batches or nothing, through kills and damage."""
 
+import contextlib
 import os
+import random
 import signal
 import sqlite3
 import stat
@@ -151,7 +153,7 @@ from pathlib import Path
 from tickseal_gateway.readings import Batch, Reading
 from tickseal_gateway.store.sqlite import SQLiteStore
 store = SQLiteStore(Path(sys.argv[1]))
-number = 0
+number = 1_000_000 * int(sys.argv[2])
 while True:
     batch = [Reading("d", "s", f"n{i}", 1.0, None, number, 0, number, 1, 0) for i in range(50)]
     store.write([Batch(received_ns=0, readings=batch)])
@@ -160,17 +162,95 @@ while True:
 """
 
 
-def test_a_kill_loses_nothing_that_was_committed(tmp_path: Path) -> None:
+def test_kills_at_random_moments_lose_nothing_that_was_committed(tmp_path: Path) -> None:
     path = tmp_path / "readings.db"
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True
-    )
-    assert writer.stdout
-    said = [int(writer.stdout.readline()) for _ in range(20)]
-    os.kill(writer.pid, signal.SIGKILL)
-    said += [int(line) for line in writer.communicate()[0].split()]
-    rows = query(path, "SELECT frame, count(*) FROM samples GROUP BY frame ORDER BY frame")
-    assert [row[0] for row in rows[: len(said)]] == said
-    # No batch is there in part.
+    chance = random.Random(3)
+    said: set[int] = set()
+    for life in range(5):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, path, str(life)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout
+        said.add(int(writer.stdout.readline()))
+        # Somewhere within the next few writes, which take a millisecond each.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            writer.wait(chance.uniform(0, 0.02))
+        os.kill(writer.pid, signal.SIGKILL)
+        said |= {int(line) for line in writer.communicate()[0].split()}
+    rows = query(path, "SELECT frame, count(*) FROM samples GROUP BY frame")
+    assert said <= {row[0] for row in rows}
+    # No batch is there in part, and of each life at most one is there that was not said.
     assert {row[1] for row in rows} == {50}
-    assert len(rows) - len(said) <= 1
+    assert len(rows) - len(said) <= 5
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from tickseal.core.errors import StoreError
+from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.store.sqlite import SQLiteStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = SQLiteStore(Path(sys.argv[1]))
+def write(number):
+    reading = Reading("d", "s", "n", "x" * 4000, None, number, 0, number, 1, 0)
+    store.write([Batch(received_ns=0, readings=[reading])])
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+number = 0
+try:
+    while number < 10_000:
+        write(number)
+        number += 1
+except StoreError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+write(number)
+store.close()
+print(number)
+"""
+
+
+def test_a_file_that_cannot_grow_loses_nothing_and_goes_on_when_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "readings.db"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True
+    )
+    says, number = done.stdout.splitlines()
+    assert says.startswith(f"cannot write to {path}: ")
+    assert 0 < int(number) < 10_000
+    assert query(path, "SELECT count(*) FROM samples") == [(int(number) + 1,)]
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_database_that_another_holds_is_named_and_written_later(tmp_path: Path) -> None:
+    path = tmp_path / "readings.db"
+    store = SQLiteStore(path)
+    store._connection.execute("PRAGMA busy_timeout = 1")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program holds it: close that program"):
+            write(store, reading(1))
+    write(store, reading(1))
+    store.close()
+    assert query(path, "SELECT value FROM readings") == [(1,)]
+
+
+def test_damage_deep_in_the_file_is_found_at_a_write_and_moved_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "readings.db"
+    store = SQLiteStore(path)
+    write(store, *(reading("x" * 400, number) for number in range(500)))
+    store.close()
+    with path.open("r+b") as file:  # all but the first page and the schema's
+        file.seek(4096 * 3)
+        file.write(b"\xa5" * (path.stat().st_size - 4096 * 3))
+    store = SQLiteStore(path)
+    for number in range(3):
+        write(store, reading(number, 1000 + number))
+    store.close()
+    assert store.moved_aside is not None
+    assert b"\xa5" * 4096 in store.moved_aside.read_bytes()
+    assert query(path, "SELECT value FROM readings ORDER BY time_ns") == [(0,), (1,), (2,)]
+    assert len([r for r in caplog.records if "is damaged" in r.message]) == 1

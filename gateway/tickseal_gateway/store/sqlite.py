@@ -97,7 +97,7 @@ class SQLiteStore:
             try:
                 self._connection = _connect(path)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
+                if not _is_damage(error):
                     raise
                 self._connection = self._begin_anew(error)
 
@@ -110,12 +110,14 @@ class SQLiteStore:
         """Commit the readings of batches in one transaction; on return it is on the disk."""
         with _explained("write to", self.path):
             try:
-                with self._connection:
-                    rows = self._insert(batches)
-                    self._insert_generations()
-            except sqlite3.Error:
-                self._series.clear()  # some may have been rolled back
-                raise
+                rows = self._commit(batches)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                # Found only now, deep in the file. What was there stays in the file moved aside.
+                self._connection.close()
+                self._connection = self._begin_anew(error)
+                rows = self._commit(batches)
             self.rows += rows
             if time.monotonic() >= self._next_retention:
                 self._drop_old()
@@ -127,9 +129,23 @@ class SQLiteStore:
                 self._insert_generations()
             self._connection.close()
 
+    def _commit(self, batches: Sequence[Batch]) -> int:
+        try:
+            with self._connection:
+                rows = self._insert(batches)
+                self._insert_generations()
+        except sqlite3.Error:
+            self._series.clear()  # some may have been rolled back
+            raise
+        return rows
+
     def _begin_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        first = aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        number = 1
+        while aside.exists():  # damaged twice within a second: keep both
+            number += 1
+            aside = first.with_name(f"{first.name}-{number}")
         for suffix in ("", "-wal", "-shm"):
             part = Path(f"{self.path}{suffix}")
             if part.exists():
@@ -224,6 +240,12 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError(f"it was made by a newer tickseal (version {version})")
     if version == 0:
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    # The low byte is the primary code; the rest says more.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @contextlib.contextmanager
