@@ -37,6 +37,7 @@ from tickseal_edge.doctor.machine import (
 from tickseal_edge.enrolment import enrol_device
 from tickseal_edge.identity import Identity
 from tickseal_edge.memory import forget_streams
+from tickseal_edge.relay import relay
 from tickseal_edge.status import as_text
 
 _CLOCK_POLLS, _CLOCK_POLL_S = 3, 1.0
@@ -149,6 +150,9 @@ def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> None:
     typer.echo(json.dumps(findings_as_json(findings)) if as_json else findings_as_text(findings))
     if any(one.level is Level.BAD for one in findings):
         raise typer.Exit(1)
+
+
+app.command("relay", epilog="Example: tickseal edge relay --gateway 192.168.1.5:4710")(relay)
 
 
 @app.command("config", epilog="Example: tickseal edge config --config edge.toml")

@@ -105,6 +105,7 @@ class Cable:
                 break
             data.extend(one)
         records = []
+        damaged = self._reader.damaged
         for body in self._reader.receive(data):
             channel = self.channel
             kind = body[0] if body else 0
@@ -117,6 +118,8 @@ class Cable:
                     channel.acknowledged(body, now_ms)
                 elif cable.is_fragment(body):
                     records += channel.received(body)
+        if self._reader.damaged > damaged:
+            self.channel.disturbed(now_ms)
         return records
 
     def flush(self, now_ms: int) -> None:

@@ -105,7 +105,7 @@ def parse_invite(token: str) -> "dict[str, Any]":
     except Exception:
         raise EnrolmentError("the invite cannot be read: ask for a new one") from None
     if invite["h"]:
-        raise EnrolmentError("a board needs a classical invite: tickseal gateway invite --classical")
+        raise EnrolmentError("not for a board: use tickseal gateway invite --classical")
     return invite
 
 

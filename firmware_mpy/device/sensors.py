@@ -118,7 +118,7 @@ def make(settings: "dict[str, Any]") -> "Any":
 
 
 def read(sensors: "list[Any]") -> "Samples":
-    """Return the samples of several sensors; one that fails gives its last names without a value."""
+    """Return the samples of several sensors; one that fails gives its last names, no values."""
     samples: "Samples" = []
     for index, (sensor, names) in enumerate(sensors):
         try:

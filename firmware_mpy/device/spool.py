@@ -26,7 +26,16 @@ _MOST = 8
 class Outage:
     """One offline generation and its frames, oldest first: (number, tick, segments)."""
 
-    __slots__ = ("accepted", "announced", "blob", "frames", "generation", "handle", "offered", "sent")
+    __slots__ = (
+        "accepted",
+        "announced",
+        "blob",
+        "frames",
+        "generation",
+        "handle",
+        "offered",
+        "sent",
+    )
 
     def __init__(self, handle: int, generation: int, blob: bytes) -> None:
         self.handle, self.generation, self.blob = handle, generation, blob

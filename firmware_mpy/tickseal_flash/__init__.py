@@ -1,1 +1,1 @@
-"""Microcontrollers at the end of a serial cable: build their program, put it there, look at them."""
+"""Microcontrollers on serial cables: build their program, put it there, look at them."""

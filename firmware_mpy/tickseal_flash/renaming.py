@@ -20,25 +20,21 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import count
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-#: What belongs to Python: names of its own things, and of what MicroPython has beyond it.
-_FOREIGN = {
-    name
-    for thing in (
-        array, builtins, bytearray, bytes, dict, float, hashlib, hashlib.sha256(), int, io, io.BytesIO,
-        io.StringIO, json, list, memoryview, os, select, select.poll(), set, str, struct, sys, time,
-        tuple,
-    )
-    for name in dir(thing)
-} | set(
-    """
-    ADC I2C IRQ_RISING Pin Timer UART WDT addr aes any arg at baudrate bits buffering callback const
-    crc32 a2b_base64 cryptolib deepsleep disable_irq enable_irq esp32 feed freq handler hard id init
-    ipoll irq kbd_intr key machine mcu_temperature mem32 mem_alloc mem_free micropython mode off on
-    period pin poll read_u16 readfrom_mem readfrom_mem_into register reset reset_cause rx scl sda
-    schedule threshold ticks_add ticks_diff ticks_ms ticks_us timeout toggle trigger tx u16 unique_id
-    value writeto_mem
-    """.split()
+#: What MicroPython has beyond Python.
+_MICROPYTHON = """
+ADC I2C IRQ_RISING Pin SPI Timer UART WDT a2b_base64 addr aes any arg at baudrate bits buffering
+callback const crc32 cryptolib deepsleep deinit disable_irq enable_irq esp32 feed freq handler hard
+id init ipoll irq kbd_intr key machine mcu_temperature mem32 mem_alloc mem_free micropython mode off
+on period pin poll read_u16 readfrom_mem readfrom_mem_into register reset reset_cause rx schedule
+scl sda threshold ticks_add ticks_diff ticks_ms ticks_us timeout toggle trigger tx u16 unique_id
+value writeto_mem
+"""
+_PYTHON = (
+    array, builtins, bytearray, bytes, dict, float, hashlib, hashlib.sha256(), int, io, io.BytesIO,
+    io.StringIO, json, list, memoryview, os, select, select.poll(), set, str, struct, sys, time,
+    tuple,
 )  # fmt: skip
+_FOREIGN = {name for thing in _PYTHON for name in dir(thing)} | set(_MICROPYTHON.split())
 #: Modules whose constructors are called with what stands in a configuration file.
 _CONFIGURED = ("device_cable__", "device_sensors__")
 #: Methods that are found by a name that is made at run time.
@@ -47,14 +43,12 @@ _BUILT = "_on_"
 
 def rename(tree: ast.Module) -> None:
     """Rename in place."""
-    keywords = {
-        node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg
-    }
+    keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
     kept = _FOREIGN | {"run"}
-    for node in tree.body:
-        match node:
+    for statement in tree.body:
+        match statement:
             case ast.ClassDef():
-                _share_attributes(node)
+                _share_attributes(statement)
             case ast.Import(names) | ast.ImportFrom(_, names):
                 kept |= {one.asname or one.name for one in names}
             case _:
@@ -70,16 +64,12 @@ def rename(tree: ast.Module) -> None:
     for node in ast.walk(tree):
         used.update(_names(node))
         own.update(_defined(node))
-    own = {
-        name
-        for name in own - kept
-        if not (name.startswith(("__", _BUILT)) or len(name) < 3)
-    }
+    own = {name for name in own - kept if not (name.startswith(("__", _BUILT)) or len(name) < 3)}
     fresh = _fresh(kept | set(used))
     short = {name: next(fresh) for name, _ in used.most_common() if name in own}
     # mpy-cross writes out constants whose names begin with a low line.
-    for node in tree.body:
-        match node:
+    for statement in tree.body:
+        match statement:
             case ast.Assign([ast.Name(name)], ast.Call(ast.Name("const"))) if name in short:
                 short[name] = "_" + short[name]
             case _:

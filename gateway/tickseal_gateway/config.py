@@ -14,6 +14,7 @@ from tickseal.invite import split_address
 from tickseal.negotiation import NegotiationPolicy, Span
 from tickseal.parameters import Profile, Renewal, Suite
 from tickseal_gateway.outputs.settings import OutputConfig
+from tickseal_gateway.serial import SerialConfig
 
 _SECOND = 1_000_000_000
 _HOUR = 3600 * _SECOND
@@ -220,6 +221,7 @@ class Config:
     clock: ClockConfig = field(default_factory=ClockConfig)
     outputs: Annotated[tuple[OutputConfig, ...], Length(0, 32)] = ()
     sinks: SinksConfig = field(default_factory=SinksConfig)
+    serial: Annotated[tuple[SerialConfig, ...], Length(0, 64)] = ()
     recordings: RecordingsConfig = field(default_factory=RecordingsConfig)
 
     @property

@@ -28,6 +28,7 @@ from tickseal_gateway.outputs.health import tell
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.recordings.recorder import make_recorder
 from tickseal_gateway.registry import Registry
+from tickseal_gateway.serial import serve_boards
 from tickseal_gateway.status import Json, Parts
 from tickseal_gateway.store.sqlite import SQLiteStore
 from tickseal_gateway.table import StreamTable
@@ -85,6 +86,8 @@ class Gateway:
             # Each is stopped before what stands above it: sessions before the outputs they feed.
             self._start_outputs(stack)
             udp, tcp = await self._listen(stack)
+            boards = serve_boards(self._config.serial, self._controller.serve)
+            stack.push_async_callback(_cancel, boards)
             watch = Watch(self._table, self._alarms, self._runners, udp)
             note = self._store.note_generations if self._store else None
             upkeep = Upkeep(self._controller, watch, note)

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 INTERPRETER = Path(sysconfig.get_path("scripts")) / "micropython"
 HEAP = "192k"
+START = "import tickseal_board; tickseal_board.run()"
 STREAM = {
     "id": "board/counter",
     "period_ms": 50,
@@ -32,7 +33,6 @@ class Board:
         flash.mkdir(exist_ok=True)
         self.configure(cable)
         self.process: subprocess.Popen[bytes] | None = None
-        self._log = (flash.parent / f"{flash.name}.log").open("ab")
 
     def configure(self, cable: str, **settings: Any) -> None:
         """Write config.json."""
@@ -50,13 +50,23 @@ class Board:
 
     def start(self) -> None:
         """Give it power."""
+        with (self.flash.parent / f"{self.flash.name}.log").open("ab") as log:
+            self._start(log)
+
+    def _start(self, log: BinaryIO) -> None:
         self.process = subprocess.Popen(
-            [INTERPRETER, "-X", f"heapsize={HEAP}", "-c", "import tickseal_board; tickseal_board.run()"],
+            [
+                INTERPRETER,
+                "-X",
+                f"heapsize={HEAP}",
+                "-c",
+                "import tickseal_board; tickseal_board.run()",
+            ],
             cwd=self.flash,
             env={**os.environ, "MICROPYPATH": str(self.code)},
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
+            stdout=log,
+            stderr=log,
         )
 
     def kill(self) -> None:

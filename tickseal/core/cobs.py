@@ -107,10 +107,11 @@ class PacketReader:
         rejected: the last that was dropped whole; a board's plain text is among it.
     """
 
-    __slots__ = ("_held", "_limit", "_overlong", "damaged", "rejected")
+    __slots__ = ("_held", "_limit", "_most", "_overlong", "damaged", "rejected")
 
     def __init__(self, limit: int) -> None:
         """Read bodies of at most `limit` bytes."""
+        self._most = limit
         data = limit + CRC_BYTES
         # Every byte may need an escape.
         self._limit = 2 * (data + data // _RUN + 1)
@@ -121,7 +122,7 @@ class PacketReader:
 
     def receive(self, data: bytes) -> "list[bytes]":
         """Take the next bytes of the stream; return the bodies that these complete, in order."""
-        bodies = []
+        bodies: "list[bytes]" = []
         pieces = bytes(data).split(_DELIMITER)
         rest = pieces.pop()
         for piece in pieces:
@@ -141,8 +142,12 @@ class PacketReader:
         # Delimiters that follow one another are idle line, not a packet.
         if self._held or self._overlong:
             try:
-                bodies.append(decode(bytes(self._held)))
+                body = decode(bytes(self._held))
             except RemoteProtocolError:
+                body = None
+            if body is not None and len(body) <= self._most:
+                bodies.append(body)
+            else:
                 self.damaged += 1
                 self.rejected = bytes(self._held)
         self._held = bytearray()

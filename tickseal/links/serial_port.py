@@ -35,7 +35,7 @@ def open_port(settings: SerialSettings) -> Iterator[int]:
         LinkError: it is not there, busy, or not allowed; the message says what to do.
     """
     try:
-        import serial
+        import serial  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         raise LinkError(
             "serial ports need pyserial; install it with: pip install 'tickseal[serial]'"
@@ -106,7 +106,7 @@ def find_ports(known: Iterable[tuple[int, int]] | None = None) -> list[FoundPort
         LinkError: pyserial is not installed.
     """
     try:
-        from serial.tools.list_ports import comports
+        from serial.tools.list_ports import comports  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         raise LinkError(
             "serial ports need pyserial; install it with: pip install 'tickseal[serial]'"

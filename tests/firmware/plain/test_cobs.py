@@ -1,7 +1,6 @@
 """Packets on a serial cable: examples; test_cobs_properties.py has the rest."""
 
 from tickseal.core import cobs
-
 from tickseal.core.errors import RemoteProtocolError
 
 # From the table of examples in Cheshire and Baker's format, zeros as they stand on the wire.
@@ -81,9 +80,22 @@ def test_what_is_too_long_is_dropped_and_counted_once():
 
 def test_the_end_of_what_is_too_long_is_no_packet():
     reader = cobs.PacketReader(100)
-    reader.receive(b"x" * 200)
-    assert reader.receive(cobs.encode(b"the end")) == []
+    reader.receive(b"x" * 300)
+    assert reader.receive(cobs.encode(b"the end")[1:]) == []
     assert reader.damaged == 1
+
+
+def test_ctrl_c_is_never_on_the_cable():
+    for value in range(256):
+        body = bytes((value, 2, 3, value))
+        packet = cobs.encode(body)
+        assert b"\x03" not in packet
+        assert cobs.decode(packet[1:-1]) == body
+
+
+def test_refuses_what_was_not_escaped():
+    for packet in (b"\x03", b"\x02", b"\x05\x02\x06\x01", b"\x02\x02\x04"):
+        assert fails(packet, cobs.unescape)
 
 
 def test_idle_delimiters_are_no_packets():

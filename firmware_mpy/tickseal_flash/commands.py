@@ -1,0 +1,122 @@
+"""Microcontrollers with MicroPython: flash them, list them, hear them, find what is wrong."""
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tickseal.core.errors import LinkError
+from tickseal.host.boards import microcontrollers
+from tickseal.links.serial import SerialServer
+from tickseal.links.serial_link import SerialLink
+from tickseal.links.serial_port import SerialSettings
+from tickseal_flash import flashing, ports
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
+
+PortOption = Annotated[
+    str, typer.Option("--port", "-p", help="Its serial port; auto: the only such board there is.")
+]
+BoardOption = Annotated[
+    str, typer.Option("--board", "-b", help="Its kind; `tickseal mcu list` names them.")
+]
+
+
+@app.command(epilog="Example: tickseal mcu flash --board pico --invite tks1_...")
+def flash(  # noqa: PLR0917 - options
+    port: PortOption = ports.AUTO,
+    board: BoardOption = "pico",
+    invite: Annotated[
+        str | None,
+        typer.Option(help="From `tickseal gateway invite --classical`; once for each board."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What it calls itself; by default the kind of board.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="config.json for it.", metavar="FILE")
+    ] = None,
+    new_identity: Annotated[
+        bool, typer.Option("--new-identity", help="Erase who it is; needs an invite.")
+    ] = False,
+) -> None:
+    """Put tickseal on a board that runs MicroPython, and start it."""
+    kind = ports.kind_of(board)
+    token = flashing.check_invite(invite) if invite else None
+    settings = (
+        flashing.load_config(config) if config else flashing.default_config(kind, name or board)
+    )
+    remote = ports.Mpremote(ports.choose_port(port, kind), kind)
+    flashing.flash(remote, settings, invite=token, new_identity=new_identity, say=typer.echo)
+
+
+@app.command("list")
+def list_boards(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Show what is plugged in, and which kinds of boards are known."""
+    found = ports.plugged_in()
+    if as_json:
+        rows = [
+            {
+                "port": one.found.port,
+                "usb": "{:04x}:{:04x}".format(*(one.found.usb or (0, 0))),
+                "boards": [board.id for board in one.boards],
+                "bootloader": one.is_bootloader,
+            }
+            for one in found
+        ]
+        typer.echo(json.dumps(rows))
+        return
+    for one in found:
+        kinds = " or ".join(board.name for board in one.boards) or "not a known board"
+        usb = "{:04x}:{:04x}".format(*(one.found.usb or (0, 0)))
+        state = "  (no MicroPython yet)" if one.is_bootloader else ""
+        typer.echo(f"{one.found.port}  {usb}  {kinds}{state}  {one.found.description}")
+    if not found:
+        typer.echo("no USB serial port is there")
+    known = ", ".join(f"{board.id} ({board.name})" for board in microcontrollers().values())
+    typer.echo(f"known kinds: {known}")
+
+
+@app.command()
+def logs(
+    port: PortOption = ports.AUTO,
+    board: BoardOption = "pico",
+    seconds: Annotated[float | None, typer.Option(help="End after so long.")] = None,
+) -> None:
+    """Show what a board says to people; it goes on streaming to nobody meanwhile."""
+    chosen = ports.choose_port(port, ports.kind_of(board))
+
+    async def nobody(link: SerialLink) -> None:
+        while link.is_open:
+            await asyncio.sleep(1)
+
+    async def hear() -> None:
+        server = SerialServer(
+            SerialSettings(port=chosen), nobody, lambda _port, line: typer.echo(line)
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await server.run(once=True)
+
+    asyncio.run(hear())
+
+
+@app.command()
+def doctor(port: PortOption = ports.AUTO, board: BoardOption = "pico") -> None:
+    """Find out why a board does not stream, and say what to do. Stops it; it starts again."""
+    kind = ports.kind_of(board)
+    chosen = ports.choose_port(port, kind)
+    typer.echo(f"port     {chosen}: can be opened")
+    remote = ports.Mpremote(chosen, kind)
+    report = flashing.examine(remote)
+    for line in report.lines:
+        typer.echo(line)
+    remote.run("reset")
+    if report.problems:
+        raise LinkError("; ".join(report.problems))
+    typer.echo("all is well: the board can stream; is its gateway or relay running?")
