@@ -38,7 +38,7 @@ def decode(data: bytes) -> Value:
     Raises:
         RemoteProtocolError: not CBOR, not deterministic, or of a type that is not carried.
     """
-    if not _is_plain(data):
+    if not is_plain(data):
         raise RemoteProtocolError("CBOR with a tag or an indefinite length")
     try:
         value: Value = cbor2.loads(data)
@@ -61,8 +61,8 @@ def decode_map(data: bytes) -> dict[str, Value]:
     return value
 
 
-def _is_plain(data: bytes) -> bool:
-    """Whether every item is of a definite length, and none a tag.
+def is_plain(data: bytes) -> bool:
+    """Return whether every item is of a definite length, and none a tag.
 
     The decoder acts on tags: one for shared values makes a kilobyte expand without bound, others
     parse dates, regular expressions and big numbers. So it must never see one.

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import cbor2
 
+from tickseal.cbor import is_plain
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 
 #: The `content` key of a stream's metadata, by which a sink knows how to read its frames.
@@ -91,6 +92,8 @@ def decode_samples(payload: bytes) -> list[Sample]:
     Raises:
         RemoteProtocolError: not a SenML pack of known labels.
     """
+    if not is_plain(payload):
+        raise RemoteProtocolError("a frame of samples with a CBOR tag or an indefinite length")
     try:
         stream = io.BytesIO(payload)
         pack = cbor2.load(stream)

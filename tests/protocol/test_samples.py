@@ -51,6 +51,16 @@ def test_a_failed_reading_is_marked_and_not_invented() -> None:
     assert decode_samples(payload)[0].value is None
 
 
+def test_shared_values_of_a_malicious_source_do_not_expand() -> None:
+    # A base name of lists of a hundred references each, seven levels deep: 2 kB to 100^7 items.
+    shared = b"\xd8\x1c\x98\x64"
+    name = b"\x87" + shared + bytes(100)
+    for level in range(6):
+        name += shared + bytes((0xD8, 0x1D, level)) * 100
+    with pytest.raises(RemoteProtocolError, match="tag"):
+        decode_samples(b"\x81\xa2\x21" + name + b"\x02\x01")
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_give_samples_or_one_error(payload: bytes) -> None:
     try:
