@@ -24,13 +24,16 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10)
     given = parser.parse_args()
     print(f"{'streams':42} {'resident':>10} {'of one core':>12} {'frames/s':>9}")
-    many = [f'kind = "host"\nid = "host-{n}"\nrate = {given.rate}' for n in range(given.sensors)]
+    many = [
+        f'kind = "replay"\nfile = "FOLDER/readings.csv"\nid = "sensor-{n}"\nrate = {given.rate}'
+        for n in range(given.sensors)
+    ]
     one = f'kind = "host"\nrate = {given.rate}'
     picture = 'kind = "pattern"\nrate = 15'
     for title, streams in (
         ("none at work: 1 reading an hour", ['kind = "host"\nrate = 0.001']),
         (f"1 host telemetry at {given.rate:g} Hz", [one]),
-        (f"{given.sensors} host telemetry at {given.rate:g} Hz", many),
+        (f"{given.sensors} sensors (from a file) at {given.rate:g} Hz", many),
         ("10 Hz of it and 640x480 JPEG at 15 Hz", [one, picture]),
     ):
         text = "".join(
@@ -44,6 +47,8 @@ def _measure(streams: str, seconds: float) -> tuple[int, float, float]:
     """Return peak resident kB, share of a core, and frames a second of a device with streams."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "edge.toml"
+        (Path(folder) / "readings.csv").write_text("temperature [Cel],humidity [%RH]\n21.5,50\n")
+        streams = streams.replace("FOLDER", folder)
         config.write_text(f'name = "bench"\nstate = "{folder}/edge"\n{streams}')
         gateway = _start("gateway", "run", "--state", f"{folder}/gateway", "--port", "0", "--json")
         try:

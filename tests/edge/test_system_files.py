@@ -49,6 +49,15 @@ def test_what_it_shows_commented_out_works_too(tmp_path: Path) -> None:
     assert kinds == ["host", "i2c", "i2c", "camera"]
 
 
+def test_the_configuration_that_the_guide_shows_is_one(tmp_path: Path) -> None:
+    block = (EDGE / "README.md").read_text().split("```toml\n")[1].split("```")[0]
+    (tmp_path / "edge.toml").write_text(block)
+    config = load_config(tmp_path / "edge.toml")
+    assert [stream.label for stream in config.streams] == [
+        "bme280", "scd4x", "ds18b20", "gpio", "camera",
+    ]  # fmt: skip
+
+
 def test_udev_gives_devices_to_groups_that_the_user_is_in() -> None:
     rules = (EDGE / "udev" / "60-tickseal.rules").read_text()
     users = (EDGE / "systemd" / "tickseal.sysusers").read_text()
