@@ -24,6 +24,7 @@ from tickseal.rules import (
     Handle,
     Name,
     Nodes,
+    Part,
     Range,
     Rule,
     Salt,
@@ -304,6 +305,24 @@ class Withdrawn(Message):
 
     handle: Handle
     generation: U64
+    reason: Text
+
+
+@_message("recall")
+class Recall(Message):
+    """A sink wants what was recorded of a stream within a span of time."""
+
+    stream: StreamId
+    tai: Range
+
+
+@_message("recalled")
+class Recalled(Message):
+    """The next part of the grant file that answers a recall; a reason where it ends without."""
+
+    stream: StreamId
+    part: Part = field(repr=False)
+    last: Flag
     reason: Text
 
 

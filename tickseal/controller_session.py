@@ -37,6 +37,7 @@ _STREAMS: tuple[type[Message] | RecordType, ...] = (
     control.Backfill,
     control.Backfilled,
     control.Subscribe,
+    control.Recall,
     RecordType.DATA,
 )
 _ENDS: dict[type[Message] | RecordType, State] = {control.Bye: State.CLOSED}
@@ -298,8 +299,8 @@ class ControllerSession(GrantingSession):
                 return self._take_role(message) or [self._on_hello(message, now, monotonic_ns)]
             case control.Stored():
                 return [ev.DeviceStored()]
-            case control.Subscribe():
-                return [self._on_subscribe(message)]
+            case control.Subscribe() | control.Recall():
+                return [self._on_sink_message(message)]
             case _:
                 self._require_source()
                 return self._on_stream_message(message)

@@ -219,6 +219,21 @@ class GrantWithdrawn(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecallReceived(Event):
+    """A part of the grant file that answers a recall, in order. Its keys lie in clear in it.
+
+    Args:
+        is_last: nothing follows.
+        reason: why it ends without being whole, one word; else empty.
+    """
+
+    stream_id: str
+    part: bytes = field(repr=False)
+    is_last: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayTime(Event):
     """What a pong told of the gateway's time, for a device without a clock (section 7.5).
 
@@ -316,6 +331,18 @@ class SubscribeRequested(Event):
     """
 
     streams: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallRequested(Event):
+    """A sink wants what was recorded: answer with send_recalled(), part by part.
+
+    Args:
+        tai: half-open range (from, until), ns TAI.
+    """
+
+    stream_id: str
+    tai: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

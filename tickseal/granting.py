@@ -8,6 +8,8 @@ from tickseal.control import Role
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 from tickseal.events import CloseReason, Event
 from tickseal.generation import Generation
+from tickseal.outbox import Lane
+from tickseal.records import RecordType
 from tickseal.session import Session, State
 
 
@@ -18,6 +20,7 @@ class GrantingSession(Session):
         super().__init__(monotonic_ns)
         self._role = Role.SOURCE
         self._expected: Role | None = None
+        self._recalled = ""
 
     # --- What the application calls ---
 
@@ -91,6 +94,27 @@ class GrantingSession(Session):
         self._require_running_sink()
         self._outbox.put_newest(segments)
 
+    def send_recalled(self, part: bytes, *, is_last: bool = False, reason: str = "") -> bool:
+        """Send the next part of the grant file that answers RecallRequested, behind segments.
+
+        Args:
+            part: 0..12288 bytes.
+            reason: a word for why it ends without being whole.
+        Returns:
+            False, and nothing is sent, where too much waits: try it again after data_to_send().
+        Raises:
+            LocalProtocolError: not running, no sink, no such request, or a value out of range.
+        """
+        self._require_running_sink()
+        if not self._recalled:
+            raise LocalProtocolError("the sink has not asked for a recording")
+        message = control.Recalled(stream=self._recalled, part=part, last=is_last, reason=reason)
+        if not self._outbox.put(RecordType.CONTROL, control.encode(message), Lane.BACKFILL):
+            return False
+        if is_last:
+            self._recalled = ""
+        return True
+
     # --- What the device sends ---
 
     def _take_role(self, hello: control.Hello) -> list[Event]:
@@ -101,10 +125,15 @@ class GrantingSession(Session):
         self._send(control.Bye(reason=CloseReason.ROLE.value))
         return [self._end(CloseReason.ROLE, f"a {hello.role.value} that is to be another role")]
 
-    def _on_subscribe(self, message: control.Subscribe) -> Event:
+    def _on_sink_message(self, message: control.Subscribe | control.Recall) -> Event:
         if self._role is not Role.SINK:
             raise RemoteProtocolError("a source reads nothing: it has no subscriptions")
-        return ev.SubscribeRequested(streams=message.streams)
+        if isinstance(message, control.Subscribe):
+            return ev.SubscribeRequested(streams=message.streams)
+        if self._recalled:
+            raise RemoteProtocolError("recall while another is being answered")
+        self._recalled = message.stream
+        return ev.RecallRequested(stream_id=message.stream, tai=message.tai)
 
     def _require_source(self) -> None:
         if self._role is not Role.SOURCE:

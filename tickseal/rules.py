@@ -164,6 +164,9 @@ Nodes = Annotated[tuple[tuple[int, int, bytes], ...], _nodes()]
 Confirm = Annotated[bytes, _bytes(constants.CONFIRM_BYTES, constants.CONFIRM_BYTES)]
 EncodedMap = Annotated[bytes, _bytes(1, constants.METADATA_MAX_BYTES)]
 Blob = Annotated[bytes, _bytes(1, 8192)]
+#: Longest part of a grant file in one `recalled`.
+PART_MAX_BYTES = 12_288
+Part = Annotated[bytes, _bytes(0, PART_MAX_BYTES)]
 Range = Annotated[tuple[int, int], _range()]
 Suites = Annotated[
     tuple[int, ...],

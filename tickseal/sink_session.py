@@ -23,8 +23,11 @@ class SinkSession(DeviceSession):
     Args, Raises: as of DeviceSession.
     """
 
-    _table = device_table(control.Grant, control.Withdrawn, control.Refused, RecordType.DATA)
+    _table = device_table(
+        control.Grant, control.Withdrawn, control.Refused, control.Recalled, RecordType.DATA
+    )
     _role = Role.SINK
+    _recalling = ""
 
     def subscribe(self, streams: Sequence[str] = ()) -> None:
         """Ask for grants; they follow as GrantReceived while the gateway's policy allows.
@@ -38,6 +41,20 @@ class SinkSession(DeviceSession):
         self._require(State.RUNNING)
         self._send(control.Subscribe(streams=tuple(streams)))
 
+    def recall(self, stream_id: str, tai: tuple[int, int]) -> None:
+        """Ask for what was recorded of a stream; RecallReceived follows, until its last.
+
+        Args:
+            tai: half-open range (from, until), ns TAI.
+        Raises:
+            LocalProtocolError: not running, another recall is under way, or a value is not allowed.
+        """
+        self._require(State.RUNNING)
+        if self._recalling:
+            raise LocalProtocolError(f"{self._recalling!r} is being recalled: one at a time")
+        self._send(control.Recall(stream=stream_id, tai=tai))
+        self._recalling = stream_id
+
     # --- What the gateway sends ---
 
     def _on_data(self, body: bytes) -> list[Event]:
@@ -50,10 +67,24 @@ class SinkSession(DeviceSession):
             case control.Withdrawn(handle=handle, generation=generation, reason=reason):
                 gone = ev.GrantWithdrawn(handle=handle, generation=generation, reason=reason)
                 return [gone]
+            case control.Recalled():
+                return [self._on_recalled(message)]
             case control.Refused(stream=stream, reason=reason, detail=detail):
                 return [ev.StreamRefused(stream_id=stream, reason=reason, detail=detail)]
             case _:
                 raise RemoteProtocolError("a message that is not for a sink")
+
+    def _on_recalled(self, message: control.Recalled) -> Event:
+        if message.stream != self._recalling:
+            raise RemoteProtocolError("a part of a recording that was not asked for")
+        if message.last:
+            self._recalling = ""
+        return ev.RecallReceived(
+            stream_id=message.stream,
+            part=message.part,
+            is_last=message.last,
+            reason=message.reason,
+        )
 
 
 def read_grant(message: control.Grant) -> ev.GrantReceived:

@@ -148,16 +148,23 @@ class Administration:
             raise RegistryError(f"{name!r} is revoked already")
         return self._registry.set_state(device, DeviceState.REVOKED)
 
-    def allow(self, name: str, pattern: str, until_ns: int | None = None) -> Device:
-        """Let a sink read streams, until an instant (ns since 1970 UTC). Blocks for the disk.
+    def allow(
+        self,
+        name: str,
+        pattern: str,
+        until_ns: int | None = None,
+        since_ns: int | None = None,
+    ) -> Device:
+        """Let a sink read streams. Blocks for the disk.
 
         Args:
             pattern: a stream's id; or, ending in "*", the beginning of ids.
+            until_ns, since_ns: as of Allowance.
         """
         if until_ns is not None and until_ns <= now_ns():
             raise RegistryError("an allowance ends in the future")
         sink = self._sink(name)
-        self._registry.allowances.allow(sink, pattern, until_ns)
+        self._registry.allowances.allow(sink, pattern, until_ns, since_ns)
         return sink
 
     def disallow(self, name: str, pattern: str) -> Device:
@@ -169,7 +176,12 @@ class Administration:
     def allowances(self) -> list[dict[str, object]]:
         """Return which sink may read what."""
         return [
-            {"sink": sink.name, "stream": allowance.pattern, "until_ns": allowance.until_ns}
+            {
+                "sink": sink.name,
+                "stream": allowance.pattern,
+                "until_ns": allowance.until_ns,
+                "since_ns": allowance.since_ns,
+            }
             for sink in self._registry.devices()
             if sink.state is not DeviceState.REVOKED
             for allowance in self._registry.allowances.of(sink.id)

@@ -28,8 +28,13 @@ class Allowances:
         self._lock = lock
         self._held: dict[int, dict[str, Allowance]] = {}
         with schema.explained("read", where), engine.connect() as connection:
+            since = {
+                (row["sink_id"], row["pattern"]): row["since_ns"]
+                for row in connection.execute(schema.recalls.select()).mappings()
+            }
             for row in connection.execute(schema.allowances.select()).mappings():
-                self._keep(Allowance(**row))
+                since_ns = since.get((row["sink_id"], row["pattern"]))
+                self._keep(Allowance(**row, since_ns=since_ns))
 
     def of(self, sink_id: int) -> list[Allowance]:
         """Return what a sink was allowed."""
@@ -48,25 +53,54 @@ class Allowances:
                 latest = max(latest, until_ns)
         return latest if latest > now_ns else 0
 
-    def allow(self, sink: Device, pattern: str, until_ns: int | None = None) -> Allowance:
+    def since(self, sink_id: int, stream_id: str, now_ns: int) -> int | None:
+        """Return from when on a sink may read what was recorded; None where it may not.
+
+        Args:
+            now_ns: ns since 1970 UTC.
+        """
+        found = [
+            allowance.since_ns
+            for allowance in self._held.get(sink_id, {}).values()
+            if allowance.since_ns is not None
+            and allowance.covers(stream_id)
+            and (allowance.until_ns is None or allowance.until_ns > now_ns)
+        ]
+        return min(found, default=None)
+
+    def allow(
+        self,
+        sink: Device,
+        pattern: str,
+        until_ns: int | None = None,
+        since_ns: int | None = None,
+    ) -> Allowance:
         """Let a sink read; the same pattern again takes the place of the one before.
 
+        Args:
+            until_ns, since_ns: as of Allowance.
         Raises:
             RegistryError: the pattern is not allowed, or the sink has too many.
         """
         if not 1 <= len(pattern.encode()) <= _PATTERN_BYTES_MOST or not pattern.isprintable():
             raise RegistryError("a stream is 1 to 128 printable characters; * may stand at the end")
-        allowance = Allowance(sink_id=sink.id, pattern=pattern, until_ns=until_ns)
+        allowance = Allowance(
+            sink_id=sink.id, pattern=pattern, until_ns=until_ns, since_ns=since_ns
+        )
         with self._lock:
             known = self._held.get(sink.id, {})
             if pattern not in known and len(known) >= _MOST:
                 raise RegistryError(
                     f"{sink.name!r} has {_MOST} allowances: allow a beginning with * instead"
                 )
-            values = {"sink_id": sink.id, "pattern": pattern, "until_ns": until_ns}
+            values = {"sink_id": sink.id, "pattern": pattern}
             with schema.explained("write to", self._where), self._engine.begin() as connection:
-                connection.execute(self._delete(sink.id, pattern))
-                connection.execute(schema.allowances.insert().values(values))
+                self._delete(connection, sink.id, pattern)
+                rows = {**values, "until_ns": until_ns}
+                connection.execute(schema.allowances.insert().values(rows))
+                if since_ns is not None:
+                    rows = {**values, "since_ns": since_ns}
+                    connection.execute(schema.recalls.insert().values(rows))
             self._keep(allowance)
         return allowance
 
@@ -82,12 +116,14 @@ class Allowances:
                 allowed = ", ".join(sorted(known)) or "nothing"
                 raise RegistryError(f"{sink.name!r} was not allowed {pattern!r}; it may: {allowed}")
             with schema.explained("write to", self._where), self._engine.begin() as connection:
-                connection.execute(self._delete(sink.id, pattern))
+                self._delete(connection, sink.id, pattern)
             del known[pattern]
 
-    def _delete(self, sink_id: int, pattern: str) -> sa.Delete:
-        table = schema.allowances
-        return table.delete().where(table.c.sink_id == sink_id, table.c.pattern == pattern)
+    def _delete(self, connection: sa.Connection, sink_id: int, pattern: str) -> None:
+        for table in (schema.allowances, schema.recalls):
+            connection.execute(
+                table.delete().where(table.c.sink_id == sink_id, table.c.pattern == pattern)
+            )
 
     def _keep(self, allowance: Allowance) -> None:
         self._held.setdefault(allowance.sink_id, {})[allowance.pattern] = allowance

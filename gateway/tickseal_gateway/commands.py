@@ -19,7 +19,7 @@ from tickseal.host.state import StateDirectory
 from tickseal.quantities import parse_duration
 from tickseal_gateway import printing
 from tickseal_gateway.config import Config, load
-from tickseal_gateway.instants import coming_instant
+from tickseal_gateway.instants import coming_instant, past_instant
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -45,6 +45,7 @@ Examples:
   tickseal gateway allow office garden/temperature
   tickseal gateway allow office 'garden/*' --until 7d
   tickseal gateway allow office yard/camera --until 2027-01-31T18:00
+  tickseal gateway allow office yard/camera --since 1d        recordings, too
 """
 _RUN_EXAMPLES = """\b
 Examples:
@@ -221,22 +222,28 @@ def revoke(name: str, config: ConfigOption = None, state: StateOption = None) ->
 
 
 @app.command(epilog=_ALLOW_EXAMPLES)
-def allow(
+def allow(  # noqa: PLR0917 - options, given by name
     sink: str,
     stream: Annotated[str, typer.Argument(help="A stream's id; * at the end for all that follow.")],
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Such as 7d, 18:00; for ever without it.")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Recordings too, from then on, such as 1d ago, 14:00."),
+    ] = None,
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
     """Let a sink on another machine read a stream, or many."""
-    until_ns = None if until is None else coming_instant(until, time.time_ns(), option="--until")
+    now_ns = time.time_ns()
+    until_ns = None if until is None else coming_instant(until, now_ns, option="--until")
+    since_ns = None if since is None else past_instant(since, now_ns, option="--since")
     request: dict[str, object] = {"do": "allow", "name": sink, "stream": stream}
     _do(
         _settings(config, state),
-        {**request, "until_ns": until_ns},
-        lambda admin: admin.allow(sink, stream, until_ns),
+        {**request, "until_ns": until_ns, "since_ns": since_ns},
+        lambda admin: admin.allow(sink, stream, until_ns, since_ns),
     )
     typer.echo(f"{sink} may read {stream}")
 

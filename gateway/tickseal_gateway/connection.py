@@ -146,6 +146,8 @@ class Connection:
                 self._note_clock(event)
             case ev.SubscribeRequested():
                 self._controller.sinks.subscribe(self, event.streams)
+            case ev.RecallRequested():
+                self._controller.spawn(self._controller.recalls.answer(self, event))
             case ev.SessionClosed():
                 self._log_end(event)
 

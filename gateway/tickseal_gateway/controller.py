@@ -28,6 +28,8 @@ from tickseal_gateway.connection import Connection
 from tickseal_gateway.identity import Identity
 from tickseal_gateway.ingest import Ingest
 from tickseal_gateway.readings import FrameMark
+from tickseal_gateway.recalls import Recalls
+from tickseal_gateway.recordings.library import Library
 from tickseal_gateway.registered import (
     Device,
     DeviceState,
@@ -76,6 +78,7 @@ class Controller:
         alarms: Alarms,
         clock: Clock,
         udp_port: int,
+        library: Library | None = None,
     ) -> None:
         self.config = config
         self.identity = identity
@@ -91,6 +94,7 @@ class Controller:
         self.sinks = SinkHub(
             registry, table, clock, span_ns=config.sinks.span_ns, rekey=self.rekey_stream
         )
+        self.recalls = Recalls(registry, library)
         self.admission = Admission()
         self.connections: dict[int, Connection] = {}
         self.left_ns: dict[int, int] = {}

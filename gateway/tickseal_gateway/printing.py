@@ -71,16 +71,22 @@ def allowances(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "no sink may read anything; allow it: tickseal gateway allow SINK STREAM"
     return table(
-        ("sink", "stream", "for"),
+        ("sink", "stream", "for", "recordings since"),
         (
             (
                 row["sink"],
                 row["stream"],
                 "ever" if row["until_ns"] is None else until(row["until_ns"]),
+                "-" if row["since_ns"] is None else instant(row["since_ns"]),
             )
             for row in rows
         ),
     )
+
+
+def instant(time_ns: int) -> str:
+    """Return an instant in local time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ns / 1e9))
 
 
 def devices(rows: Sequence[dict[str, Any]]) -> str:

@@ -126,11 +126,13 @@ class Allowance:
         sink_id: the registry's number of the sink.
         pattern: a stream's id; or, ending in "*", the beginning of ids.
         until_ns: from when on not any more, ns since 1970 UTC; None for ever.
+        since_ns: from when on it may read what was recorded; None for nothing of the past.
     """
 
     sink_id: int
     pattern: str
     until_ns: int | None = None
+    since_ns: int | None = None
 
     def covers(self, stream_id: str) -> bool:
         """Tell whether a stream is meant."""

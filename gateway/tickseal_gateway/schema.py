@@ -80,6 +80,14 @@ allowances = sa.Table(
     sa.Column("pattern", sa.Text, primary_key=True),
     sa.Column("until_ns", sa.BigInteger),
 )
+#: From when on they may read what was recorded of that.
+recalls = sa.Table(
+    "recalls",
+    _tables,
+    sa.Column("sink_id", sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("pattern", sa.Text, primary_key=True),
+    sa.Column("since_ns", sa.BigInteger, nullable=False),
+)
 
 #: Statements that lead from version n to n + 1, at index n - 1; a new database starts at the last.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -87,6 +95,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE devices ADD COLUMN role TEXT NOT NULL DEFAULT 'source'",
         "ALTER TABLE invites ADD COLUMN role TEXT NOT NULL DEFAULT 'source'",
     ),
+    (),  # recalls came to be
 )
 VERSION = 1 + len(MIGRATIONS)
 

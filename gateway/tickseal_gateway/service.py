@@ -26,6 +26,7 @@ from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import configured_outputs, health_readers
 from tickseal_gateway.outputs.health import tell
 from tickseal_gateway.readings import Batch
+from tickseal_gateway.recordings.library import open_library
 from tickseal_gateway.recordings.recorder import make_recorder
 from tickseal_gateway.registry import Registry
 from tickseal_gateway.serial import serve_boards
@@ -158,6 +159,7 @@ class Gateway:
             alarms=self._alarms,
             clock=self._clock,
             udp_port=port,
+            library=open_library(self._config, self._state),
         )
 
     def _open_store(self) -> SQLiteStore | None:

@@ -111,11 +111,19 @@ class View:
                 asked += self._controller.rekey(device)
         return asked
 
-    async def allow(self, name: str, pattern: str, until_ns: int | None = None) -> None:
+    async def allow(
+        self,
+        name: str,
+        pattern: str,
+        until_ns: int | None = None,
+        since_ns: int | None = None,
+    ) -> None:
         """Let a sink read streams."""
         administration = self._administration
         self._controller.apply(
-            await self._controller.durably(lambda: administration.allow(name, pattern, until_ns))
+            await self._controller.durably(
+                lambda: administration.allow(name, pattern, until_ns, since_ns)
+            )
         )
 
     async def disallow(self, name: str, pattern: str) -> None:
@@ -168,11 +176,12 @@ class View:
             return await self.rekey(request.get("name"))
 
         async def allow(request: dict[str, Any]) -> object:
-            until_ns = request.get("until_ns")
+            until_ns, since_ns = request.get("until_ns"), request.get("since_ns")
             await self.allow(
                 str(request["name"]),
                 str(request["stream"]),
                 None if until_ns is None else int(until_ns),
+                None if since_ns is None else int(since_ns),
             )
             return None
 

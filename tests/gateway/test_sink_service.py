@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,19 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_gateway import GatewayFactory, run
+from running_gateway import Done, GatewayFactory, run, tickseal
 from source_device import Device, until
+from tickseal_gateway.recordings.grant_file import read_grant_file
+from tickseal_gateway.recordings.opening import RecordingOpener
+from tickseal_gateway.recordings.playing import to_tai
 from tickseal_gateway.sink.config import SinkSettings, load
 from tickseal_gateway.sink.enrolment import enrol_sink
 from tickseal_gateway.sink.service import Sink
+from tickseal_gateway.sink.service import run as serve
 from tickseal_gateway.view import View
 
 from tickseal.control import Role
-from tickseal.core.errors import ConfigError, EnrolmentError, StoreError
+from tickseal.core.errors import ConfigError, EnrolmentError, LocalProtocolError, StoreError
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
+from tickseal.samples import decode_samples
 
 
 async def source(view: View) -> Device:
@@ -159,3 +165,189 @@ def test_a_wrong_configuration_is_named_by_line_and_key(tmp_path: Path) -> None:
         load(file)
     with pytest.raises(ConfigError, match="cannot read"):
         load(tmp_path / "none.toml")
+
+
+# --- What was recorded ---
+
+RECORD = '[recordings]\nrecord = true\ncommit = "100ms"\n'
+
+
+async def recalled(sink: Sink, stream: str, span: tuple[int, int]) -> list[Any]:
+    """Recall a span; return what its grant file opens to."""
+    path = None
+    async for progress in sink.recall(stream, span):
+        assert isinstance(progress, dict)
+        path = progress.get("path", path)
+    assert path is not None
+    opener = RecordingOpener()
+    return [
+        (frame.tick, sample.value)
+        for piece in read_grant_file(Path(path))
+        for frame in opener.frames(piece)
+        for sample in decode_samples(frame.payload)
+    ]
+
+
+def test_a_sink_recalls_what_was_recorded_as_far_back_as_it_may(
+    gateways: GatewayFactory, settings: SinkSettings
+) -> None:
+    async def main() -> None:
+        async with gateways.inside(RECORD) as view:
+            device = await source(view)
+            await enrol(view, settings)
+            async with running(settings) as sink, device.connected():
+                await until(lambda: sink.status()["gateway"]["is_up"])
+                generation = await device.open()
+                parameters = generation.parameters
+                for value in range(8):
+                    await device.send(value)
+                    await asyncio.sleep(parameters.interval_ns / 1e9)  # the next tick
+
+                def is_recorded() -> bool:
+                    outputs: Any = view.snapshot()["outputs"]
+                    return any(r["name"] == "recordings" and r["written"] >= 8 for r in outputs)
+
+                await until(is_recorded)
+                everything = (parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
+                for stream in ("garden", "nothing"):
+                    with pytest.raises(StoreError, match="does not allow it"):
+                        await recalled(sink, stream, everything)
+                await view.allow("office", "garden")
+                with pytest.raises(StoreError, match="does not allow it"):
+                    await recalled(sink, "garden", everything)
+                await view.allow("office", "garden", None, time.time_ns() - 3600 * 10**9)
+                found = await recalled(sink, "garden", everything)
+                assert [value for _, value in found] == list(range(8))
+                ticks = [tick for tick, _ in found]
+                span = tuple(
+                    parameters.t0_ns + tick * parameters.interval_ns
+                    for tick in (ticks[2], ticks[5])
+                )
+                part = await recalled(sink, "garden", (span[0], span[1]))
+                assert [value for _, value in part] == [2, 3, 4]
+                since_ns = time.time_ns() - (to_tai(time.time_ns()) - span[0])
+                await view.allow("office", "garden", None, since_ns)
+                part = await recalled(sink, "garden", everything)
+                assert [value for _, value in part] == [2, 3, 4, 5, 6, 7]
+                with pytest.raises(StoreError, match="no recording"):
+                    await recalled(sink, "garden", (0, 10**9))
+                first = asyncio.create_task(recalled(sink, "garden", everything))
+                await asyncio.sleep(0)
+                with pytest.raises(LocalProtocolError, match="one at a time"):
+                    await recalled(sink, "garden", everything)
+                assert len(await first) == 6
+
+    run(main())
+
+
+def test_a_large_recording_comes_whole_while_live_frames_go_on(
+    gateways: GatewayFactory, settings: SinkSettings
+) -> None:
+    async def main() -> None:
+        async with gateways.inside(RECORD) as view:
+            device = await source(view)
+            await enrol(view, settings)
+            await view.allow("office", "garden", None, 1)
+            async with running(settings) as sink, device.connected():
+                await until(lambda: sink.status()["gateway"]["is_up"])
+                generation = await device.open(content="opaque")
+                await until(lambda: sink.status()["streams"])
+                for number in range(40):
+                    segments = device.seal(bytes([number]) * 100_000)
+                    for start in range(0, len(segments), 20):
+                        await device.udp.send(segments[start : start + 20])
+                        await asyncio.sleep(0)
+                    (stream,) = view._parts.table
+                    await until(lambda n=number, held=stream: held.frames > n)
+
+                def segments_written() -> int:
+                    outputs: Any = view.snapshot()["outputs"]
+                    return sum(r["written"] for r in outputs if r["name"] == "recordings")
+
+                await until(lambda: segments_written() >= 40 * 84)
+                span = (generation.parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
+                path, before = None, sink.status()["streams"][0]["frames"]
+                async for progress in sink.recall("garden", span):
+                    assert isinstance(progress, dict)
+                    path = progress.get("path", path)
+                assert path is not None
+                opener = RecordingOpener()
+                sizes = [
+                    len(frame.payload)
+                    for piece in read_grant_file(Path(path))
+                    for frame in opener.frames(piece)
+                ]
+                assert sizes == [100_000] * 40
+                await device.udp.send(device.seal(b"live"))
+                await until(lambda: sink.status()["streams"][0]["frames"] == before + 1)
+
+    run(main())
+
+
+def test_the_command_recalls_by_the_running_sink(
+    gateways: GatewayFactory, settings: SinkSettings, tmp_path: Path
+) -> None:
+    config = ("--config", str(tmp_path / "sink.toml"))
+
+    async def main() -> None:
+        async with gateways.inside(RECORD) as view:
+            device = await source(view)
+            await enrol(view, settings)
+            await view.allow("office", "garden", None, 1)
+            serving = asyncio.create_task(serve(settings, lambda _: None))
+            async with device.connected():
+                await device.open()
+                for value in range(5):
+                    await device.send(value)
+                out, kept = tmp_path / "out.csv", tmp_path / "kept.grant"
+                span = ("garden", "--from", "10min")
+
+                async def command(*arguments: str) -> Done:
+                    done = await asyncio.to_thread(tickseal, "sink", *arguments, *config)
+                    assert isinstance(done, Done)
+                    return done
+
+                async def is_there() -> bool:
+                    done = await command("recall", *span, "-o", str(out), "--force")
+                    return done.returncode == 0 and "5 frames" in done.stdout
+
+                await until(is_there)
+                assert len(out.read_text().splitlines()) == 6
+                assert (await command("recall", *span, "--grant", str(kept))).returncode == 0
+                assert tickseal("open", str(kept)).stdout.count("\n") == 5
+                assert not (settings.state_path / "recalled.grant").exists()
+                done = await command("recall", "other", "--from", "1min")
+                assert done.returncode == 1
+                assert "does not allow it" in done.stderr
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    run(main())
+
+
+def test_what_goes_wrong_is_said_in_one_line(
+    gateways: GatewayFactory, settings: SinkSettings, tmp_path: Path
+) -> None:
+    def fails(*arguments: str) -> str:
+        done = tickseal("sink", *arguments)
+        assert done.returncode == 1, done
+        (line,) = done.stderr.splitlines()
+        return line
+
+    async def main() -> None:
+        async with gateways.inside() as view:
+            await enrol(view, settings)
+            token = str((await view.invite())["token"])
+            said = await asyncio.to_thread(fails, "enrol", token, *other)
+            assert "is for a source" in said
+            said = await asyncio.to_thread(fails, "enrol", token, *config)
+            assert "--force" in said
+
+    other, config = ("--state", str(tmp_path / "other")), ("--config", str(tmp_path / "sink.toml"))
+    run(main())
+    assert "tickseal sink enrol TOKEN" in fails("run", *other)
+    assert "start it: tickseal sink run" in fails("status", *config)
+    assert "start it: tickseal sink run" in fails("recall", "garden", "--from", "1h", *config)
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[sink]\nstreams = 7\n")
+    assert "sink.streams" in fails("run", "--config", str(broken))

@@ -67,6 +67,8 @@ EXAMPLES: list[control.Message] = [
     control.Subscribe(streams=("s",)),
     GRANT,
     control.Withdrawn(handle=1, generation=2, reason="policy"),
+    control.Recall(stream="s", tai=(0, 1)),
+    control.Recalled(stream="s", part=b"", last=False, reason=""),
 ]  # fmt: skip
 FROM_CONTROLLER = {
     control.Ping, control.Pong, control.Alarm, control.Report, control.Resync, control.Rekey,
@@ -81,7 +83,7 @@ FROM_DEVICE = {
 TO_SINK = {
     control.Ping, control.Pong, control.Alarm, control.Refused, control.Grant, control.Withdrawn,
 }  # fmt: skip
-FROM_SINK = {control.Ping, control.Pong, control.Alarm, control.Subscribe}
+FROM_SINK = {control.Ping, control.Pong, control.Alarm, control.Subscribe, control.Recall}
 
 
 def test_there_is_an_example_of_every_message() -> None:

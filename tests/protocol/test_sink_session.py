@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from streams import vectors
 
+from tickseal import control
 from tickseal import events as ev
 from tickseal.clock import ClockDiscipline, ClockInterval
 from tickseal.control import Role
@@ -102,6 +103,51 @@ def test_a_slow_sink_gets_the_newest_segments(conversation: Any) -> None:
     assert pair.controller.dropped_segments == 400 - len(came)
 
 
+def test_a_recording_is_recalled_part_by_part_behind_what_is_live(conversation: Any) -> None:
+    pair = conversation(sink=True).talk()
+    pair.source.recall("yard", (5, 9))
+    with pytest.raises(LocalProtocolError, match="one at a time"):
+        pair.source.recall("yard", (5, 9))
+    pair.talk()
+    assert pair.one(pair.controller, ev.RecallRequested) == ev.RecallRequested(
+        stream_id="yard", tai=(5, 9)
+    )
+    parts = [bytes([n]) * 12_288 for n in range(40)]
+    sent = 0
+    while pair.controller.send_recalled(parts[sent]):
+        sent += 1
+    assert 0 < sent < 40, "what waits is bounded"
+    pair.controller.forward([b"live"])
+    assert pair.controller.data_to_send()[2] == RecordType.DATA
+    pair = conversation(sink=True).talk()
+    pair.source.recall("yard", (5, 9))
+    pair.talk()
+    for part in parts:
+        while not pair.controller.send_recalled(part):
+            pair.talk()
+    assert pair.controller.send_recalled(b"end", is_last=True)
+    pair.talk()
+    came = pair.seen(pair.source, ev.RecallReceived)
+    assert b"".join(event.part for event in came) == b"".join(parts) + b"end"
+    assert [event.is_last for event in came] == [False] * 40 + [True]
+    assert b"end" not in repr(came[-1]).encode()
+    pair.source.recall("yard", (5, 9))
+    pair.talk()
+    pair.controller.send_recalled(b"", is_last=True, reason="policy")
+    pair.talk()
+    assert pair.seen(pair.source, ev.RecallReceived)[-1].reason == "policy"
+    with pytest.raises(LocalProtocolError, match="has not asked"):
+        pair.controller.send_recalled(b"")
+
+
+def test_a_sink_that_recalls_without_waiting_is_given_up(conversation: Any) -> None:
+    pair = conversation(sink=True).talk()
+    recall = control.Recall(stream="yard", tai=(5, 9))
+    pair.inject(pair.controller, recall)
+    pair.inject(pair.controller, recall)
+    assert pair.end(pair.controller) is CloseReason.PROTOCOL
+
+
 def test_a_source_gets_no_grants_and_cannot_subscribe(conversation: Any) -> None:
     pair = conversation().talk()
     for refused in (
@@ -109,6 +155,7 @@ def test_a_source_gets_no_grants_and_cannot_subscribe(conversation: Any) -> None
         lambda: pair.controller.withdraw(1, 2, "x"),
         lambda: pair.controller.refuse_subscription("a", "policy"),
         lambda: pair.controller.forward([b"x"]),
+        lambda: pair.controller.send_recalled(b"x"),
     ):
         with pytest.raises(LocalProtocolError, match="source"):
             refused()

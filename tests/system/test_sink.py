@@ -137,25 +137,3 @@ def test_a_sink_goes_on_after_kills_and_cuts_on_every_side(system: System, sink:
     system.gateway.start()
     sink.more_frames(TELEMETRY)
     assert sink.frames(CAMERA) == 0
-
-
-def test_what_goes_wrong_is_said_in_one_line(system: System, sink: Sink, tmp_path: Path) -> None:
-    def fails(*arguments: str) -> str:
-        done = tickseal("sink", *arguments)
-        assert done.returncode == 1, done
-        (line,) = done.stderr.splitlines()
-        return line
-
-    other = ("--state", str(tmp_path / "other"))
-    assert "tickseal sink enrol TOKEN" in fails("run", *other)
-    assert "start it: tickseal sink run" in fails("status", "--state", str(sink.state))
-    token = system.gateway.invite(system.network.address)
-    assert "is for a source" in fails("enrol", token, *other)
-    assert "--force" in fails("enrol", token, "--config", str(sink.config))
-    assert "streams" in fails("run", "--config", _broken(tmp_path))
-
-
-def _broken(folder: Path) -> str:
-    file = folder / "broken.toml"
-    file.write_text("[sink]\nstreams = 7\n")
-    return str(file)

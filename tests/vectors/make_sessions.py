@@ -64,6 +64,10 @@ def control_messages() -> list[dict[str, Any]]:
         {"m": "subscribe", "streams": ["yard", "\u6c34\u6e29"]},
         grant_message(s, (100, 700), 2**33),
         {"m": "withdrawn", **both, "reason": "ended"},
+        {"m": "recall", "stream": "yard", "tai": NOW},
+        {"m": "recalled", "stream": "yard", "part": fixed("part", 100), "last": False,
+        "reason": ""},
+        {"m": "recalled", "stream": "yard", "part": b"", "last": True, "reason": "policy"},
     ]  # fmt: skip
 
 

@@ -91,15 +91,15 @@ class ControlSocket:
             parsed = None
         request: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
         name = str(request.get("do"))
-        if name in self._watchers:
-            async for value in self._watchers[name](request):
-                await _write(writer, {"ok": True, "result": value})
-            return
-        if name not in self._commands:
+        if name not in self._commands and name not in self._watchers:
             known = ", ".join(sorted([*self._commands, *self._watchers]))
             await _write(writer, {"ok": False, "error": f"unknown command; known: {known}"})
             return
         try:
+            if name in self._watchers:
+                async for value in self._watchers[name](request):
+                    await _write(writer, {"ok": True, "result": value})
+                return
             answer: dict[str, object] = {"ok": True, "result": await self._commands[name](request)}
         except TicksealError as error:
             answer = {"ok": False, "error": str(error)}

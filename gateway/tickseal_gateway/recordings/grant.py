@@ -9,7 +9,7 @@ import typer
 from tickseal.core.errors import StoreError
 from tickseal_gateway import printing
 from tickseal_gateway.config import load
-from tickseal_gateway.recordings.grant_file import GrantWriter
+from tickseal_gateway.recordings.grant_file import GrantEncoder, write_grant_file
 from tickseal_gateway.recordings.play import (
     ConfigOption,
     FromOption,
@@ -43,26 +43,17 @@ def grant(  # noqa: PLR0917 - options, given by name
     """Hand a span of a recorded stream to somebody, as one file that `tickseal open` opens."""
     library = open_library(load(config).with_overrides(state=state))
     recorded, span_ns = library.find(stream), span_of(since, to)
-    writer = GrantWriter(out, with_segments=not keys_only)
-    pieces = 0
-    try:
-        for piece in library.pieces(recorded, span_ns):
-            writer.write(piece)
-            pieces += 1
-    except BaseException:
-        out.unlink()
-        raise
-    finally:
-        writer.close()
-    if not pieces:
+    made_of = GrantEncoder(with_segments=not keys_only)
+    write_grant_file(out, made_of.encode(library.pieces(recorded, span_ns)))
+    if not made_of.pieces:
         out.unlink()
         raise StoreError(f"nothing was recorded of {stream!r} in that span")
     if as_json:
-        made = {"out": str(out), "segments": writer.segments, "bytes": writer.size}
+        made = {"out": str(out), "segments": made_of.segments, "bytes": made_of.size}
         typer.echo(json.dumps(made))
         return
-    what = "the keys alone" if keys_only else f"{writer.segments} segments and their keys"
+    what = "the keys alone" if keys_only else f"{made_of.segments} segments and their keys"
     typer.echo(
-        f"{out}: {what}, {printing.size(writer.size)}\nWhoever has this file can open this span "
+        f"{out}: {what}, {printing.size(made_of.size)}\nWhoever has this file can open this span "
         "of the stream, and nothing else. They run:  tickseal open FILE"
     )

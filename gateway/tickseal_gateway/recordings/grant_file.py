@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
 
 from tickseal import control
 from tickseal.core.errors import RemoteProtocolError, StoreError
@@ -25,61 +24,71 @@ from tickseal_gateway.recordings.shelf import recording_path
 _BLOCK_BYTES = 1 << 20
 
 
-class GrantWriter:
-    """Writes a grant file, of mode 0600: who has it can open what is in it.
+class GrantEncoder:
+    """Makes the bytes of a grant file.
 
+    Args:
+        with_segments: or the keys alone.
     Attributes:
-        segments, size: written so far; bytes.
-    Raises:
-        StoreError: the file is there already, or the disk refuses.
+        pieces, segments, size: so far; bytes.
     """
 
-    def __init__(self, path: Path, *, with_segments: bool) -> None:
-        self.segments = self.size = 0
-        self._path = path
+    def __init__(self, *, with_segments: bool = True) -> None:
+        self.pieces = self.segments = self.size = 0
         self._with_segments = with_segments
-        if path.exists():
-            raise StoreError(f"{path} is there already; choose another name")
-        with explained("write", path):
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            self._file: BinaryIO = os.fdopen(handle, "wb")
-        self._put(GRANT_MAGIC)
 
-    def write(self, piece: Piece) -> None:
-        """Write a piece: its keys, then its segments."""
-        grant, number = piece.grant(), piece.generation.number
-        first, last = piece.ticks[0], piece.ticks[1] - 1
-        self._record(Record(Kind.GRANT, number, first, last, control.encode(grant)))
-        if not self._with_segments:
-            return
+    def encode(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
+        """Yield the file's bytes, in parts of about a megabyte at most."""
+        yield self._counted(GRANT_MAGIC)
+        for piece in pieces:
+            self.pieces += 1
+            grant, number = piece.grant(), piece.generation.number
+            first, last = piece.ticks[0], piece.ticks[1] - 1
+            yield self._record(Record(Kind.GRANT, number, first, last, control.encode(grant)))
+            if self._with_segments:
+                yield from self._blocks(number, piece.rows)
+
+    def _blocks(self, number: int, rows: Iterable[Row]) -> Iterator[bytes]:
         waiting: list[Row] = []
         size = 0
-        for row in piece.rows:
+        for row in rows:
             waiting.append(row)
             size += len(row.segment)
             if size >= _BLOCK_BYTES:
-                self._block(number, waiting)
+                yield self._block(number, waiting)
                 waiting, size = [], 0
         if waiting:
-            self._block(number, waiting)
+            yield self._block(number, waiting)
 
-    def close(self) -> None:
-        """Finish the file."""
-        with explained("write", self._path):
-            self._file.close()
-
-    def _block(self, number: int, rows: list[Row]) -> None:
+    def _block(self, number: int, rows: list[Row]) -> bytes:
         ticks = [row.tick for row in rows]
-        self._record(Record(Kind.BLOCK, number, min(ticks), max(ticks), encode_block(rows)))
         self.segments += len(rows)
+        return self._record(Record(Kind.BLOCK, number, min(ticks), max(ticks), encode_block(rows)))
 
-    def _record(self, record: Record) -> None:
-        self._put(encode_record(record))
+    def _record(self, record: Record) -> bytes:
+        return self._counted(encode_record(record))
 
-    def _put(self, data: bytes) -> None:
-        with explained("write", self._path):
-            self._file.write(data)
+    def _counted(self, data: bytes) -> bytes:
         self.size += len(data)
+        return data
+
+
+def write_grant_file(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a grant file, of mode 0600: who has it can open what is in it.
+
+    Raises:
+        StoreError: it is there already, or the disk refuses; then there is none.
+    """
+    if path.exists():
+        raise StoreError(f"{path} is there already; choose another name")
+    with explained("write", path):
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.writelines(parts)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def read_grant_file(path: Path, recordings: Path | None = None) -> Iterator[Piece]:

@@ -1,17 +1,19 @@
 """The library: what was recorded, found by a stream's id and a span of time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tickseal import control
 from tickseal.core.errors import StoreError
 from tickseal.generation import Generation
+from tickseal.host.state import StateDirectory
 from tickseal.metadata import StreamMetadata
 from tickseal.parameters import StreamParameters
+from tickseal_gateway.config import Config
 from tickseal_gateway.recordings.blocks import tick_from
 from tickseal_gateway.recordings.files import Entry, Kind, RecordReader
-from tickseal_gateway.recordings.keys import GrantBox
+from tickseal_gateway.recordings.keys import GrantBox, load_key
 from tickseal_gateway.recordings.pieces import Piece, cut, decode_grant, rows_between
 from tickseal_gateway.recordings.recorder import grant_place
 from tickseal_gateway.recordings.shelf import Shelved, shelved
@@ -38,6 +40,13 @@ class Recorded:
     def span_ns(self) -> tuple[int, int]:
         """The hours that it lies in, ns TAI."""
         return self.files[0].hour * _HOUR_NS, (self.files[-1].hour + 1) * _HOUR_NS
+
+
+def open_library(config: Config, state: StateDirectory) -> "Library | None":
+    """Return the recordings of a gateway that owns its state; None where it does not record."""
+    if not config.recordings.record:
+        return None
+    return Library(config.recordings_path, load_key(state))
 
 
 class Library:
@@ -85,6 +94,17 @@ class Library:
                 return recorded
         names = ", ".join(recorded.id for recorded in known[:20]) or "nothing"
         raise StoreError(f"nothing is recorded of {stream_id!r}; recorded: {names}")
+
+    def of_handles(self, stream_id: str, handles: Iterable[int]) -> Recorded | None:
+        """Return what is recorded of a stream whose handles are known; None where nothing is.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        files = sorted(
+            found for handle in handles for found in shelved(self._folder / f"{handle:08x}")
+        )
+        return Recorded(id=stream_id, device="", files=tuple(files), size=0) if files else None
 
     def pieces(self, recorded: Recorded, span_ns: tuple[int, int]) -> Iterator[Piece]:
         """Yield what a span of time holds, with the keys of just that.

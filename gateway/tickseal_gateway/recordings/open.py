@@ -7,7 +7,7 @@ import typer
 
 from tickseal_gateway.recordings import playing
 from tickseal_gateway.recordings.grant_file import read_grant_file
-from tickseal_gateway.recordings.play import report
+from tickseal_gateway.recordings.play import OutOption, report
 from tickseal_gateway.recordings.players import make_player
 
 app = typer.Typer(rich_markup_mode=None)
@@ -22,10 +22,7 @@ Examples:
 @app.command("open", epilog=_EXAMPLES)
 def open_grant(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help=".jsonl .csv .mjpeg .mp4 or a folder; else the screen."),
-    ] = None,
+    out: OutOption = None,
     recordings: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the sealed recordings.")
     ] = None,

@@ -29,6 +29,10 @@ FromOption = Annotated[
     str, typer.Option("--from", metavar="TIME", help="14:00, 2026-11-24T14:00, or 5min for ago.")
 ]
 ToOption = Annotated[str, typer.Option("--to", metavar="TIME", help="Likewise; or now.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", help=".jsonl .csv .mjpeg .mp4 or a folder; else the screen."),
+]
 _EXAMPLES = """\b
 Examples:
   tickseal play                                                 what is recorded
@@ -43,10 +47,7 @@ def play(  # noqa: PLR0917 - options, given by name
     stream: Annotated[str | None, typer.Argument(help="Without one: list what there is.")] = None,
     since: FromOption = "1h",
     to: ToOption = "now",
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help=".jsonl .csv .mjpeg .mp4 or a folder; else the screen."),
-    ] = None,
+    out: OutOption = None,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
     config: ConfigOption = None,
     state: StateOption = None,

@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tickseal.core.errors import EnrolmentError
-from tickseal.host.control_socket import ask
+from tickseal.core.errors import EnrolmentError, StoreError
+from tickseal.host.control_socket import ask, converse
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
 from tickseal_gateway import printing
+from tickseal_gateway.recordings import playing
+from tickseal_gateway.recordings.grant_file import read_grant_file
+from tickseal_gateway.recordings.play import FromOption, OutOption, ToOption, report, span_of
+from tickseal_gateway.recordings.players import make_player
 from tickseal_gateway.sink.config import load
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
@@ -84,6 +89,51 @@ def run(
         sys.stdout.flush()
 
     asyncio.run(service.run(settings, announce))
+
+
+_RECALL_EXAMPLES = """\b
+Examples:
+  tickseal sink recall yard/camera --from 14:00 --to 14:05 -o yard.mp4
+  tickseal sink recall garden/temperature --from 1h -o readings.csv
+  tickseal sink recall yard/camera --from 1h --grant yard.grant
+"""
+
+
+@app.command(epilog=_RECALL_EXAMPLES)
+def recall(  # noqa: PLR0917 - options, given by name
+    stream: str,
+    since: FromOption,
+    to: ToOption = "now",
+    out: OutOption = None,
+    grant: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the grant file, unopened.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Get what the gateway recorded, by the running sink, and open it."""
+    span_ns = span_of(since, to)
+    player = make_player(out, force=force) if grant is None else None
+    if grant is not None and grant.exists():
+        raise StoreError(f"{grant} is there already; choose another name")
+    request = {"do": "recall", "stream": stream, "from_ns": span_ns[0], "until_ns": span_ns[1]}
+    path: Path | None = None
+    for progress in converse(load(config, state).state_path, request, service="sink"):
+        if "path" in progress:
+            path = Path(progress["path"])
+            break
+    if path is None:
+        raise StoreError("the sink ended before the recording was whole")
+    if player is None:
+        shutil.move(path, grant or path)
+        typer.echo(f"{grant}: open it with: tickseal open FILE")
+        return
+    try:
+        report(playing.play(read_grant_file(path), player), player, out, as_json=as_json)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @app.command()

@@ -25,69 +25,88 @@ _CLOSE_S = 0.5
 Handler = Callable[[SinkSession, Event], None]
 
 
-async def converse(
-    address: str, credentials: Credentials, *, name: str, clock: Clock, on_event: Handler
-) -> SessionClosed | None:
-    """Connect, and run one session until it is over; cancelled, it says bye.
+class Conversation:
+    """One session and its connection.
 
     Args:
-        address: "host:port" of the gateway.
+        credentials: whom it trusts, and as whom it appears.
         name: what the sink calls itself.
         clock: its own clock, never one that was taken from the gateway.
         on_event: is given every event, in order.
-    Returns:
-        Why it ended; None where it was closed here.
-    Raises:
-        LinkError: nobody answers there.
+    Attributes:
+        session: the protocol's side of it.
     """
-    host, port = split_address(address)
-    link = await TCPLink.connect(host, port)
-    session = SinkSession(
-        credentials=credentials,
-        name=name,
-        software=f"tickseal {version('tickseal')}",
-        suites=tuple(int(suite) for suite in Suite),
-        random_bytes=os.urandom,
-        monotonic_ns=boottime_ns(),
-    )
-    closed: SessionClosed | None = None
-    try:
-        while await _write(session, link):
-            for event in await _read(session, link, clock):
-                if isinstance(event, SessionClosed):
-                    closed = event
-                on_event(session, event)
-    finally:
-        session.close("stopping")
-        with contextlib.suppress(LinkError):
-            link.write(session.data_to_send())
+
+    def __init__(
+        self, credentials: Credentials, *, name: str, clock: Clock, on_event: Handler
+    ) -> None:
+        self._clock = clock
+        self._on_event = on_event
+        self._link: TCPLink | None = None
+        self.session = SinkSession(
+            credentials=credentials,
+            name=name,
+            software=f"tickseal {version('tickseal')}",
+            suites=tuple(int(suite) for suite in Suite),
+            random_bytes=os.urandom,
+            monotonic_ns=boottime_ns(),
+        )
+
+    async def run(self, address: str) -> SessionClosed | None:
+        """Connect, and run the session until it is over; cancelled, it says bye.
+
+        Args:
+            address: "host:port" of the gateway.
+        Returns:
+            Why it ended; None where it was closed here.
+        Raises:
+            LinkError: nobody answers there.
+        """
+        host, port = split_address(address)
+        self._link = link = await TCPLink.connect(host, port)
+        closed: SessionClosed | None = None
+        self.flush()
         try:
-            async with asyncio.timeout(_CLOSE_S):
-                await link.close()
+            while not self.session.is_closed:
+                for event in await self._read(link):
+                    if isinstance(event, SessionClosed):
+                        closed = event
+                    self._on_event(self.session, event)
+                self.flush()
+                await _drained(link)
+        finally:
+            self.session.close("stopping")
+            self.flush()
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await link.close()
+            except TimeoutError:
+                link.abort()
+        return closed
+
+    def flush(self) -> None:
+        """Write what the session has to say."""
+        if self._link is None:
+            return
+        try:
+            while data := self.session.data_to_send():
+                self._link.write(data)
+        except LinkError as error:  # reading tells the session of it
+            _logger.debug("%s", error)
+
+    async def _read(self, link: TCPLink) -> list[Event]:
+        deadline_ns = self.session.next_deadline_ns() or 0
+        try:
+            async with asyncio.timeout(max(0, deadline_ns - boottime_ns()) / 1e9):
+                data = await link.receive()
         except TimeoutError:
-            link.abort()
-    return closed
+            return self.session.on_deadline(self._clock.now(), boottime_ns())
+        except LinkError as error:
+            _logger.debug("%s", error)
+            data = b""
+        return self.session.receive(data, self._clock.now(), boottime_ns())
 
 
-async def _write(session: SinkSession, link: TCPLink) -> bool:
-    """Write what there is; return False once that was the last."""
-    try:
-        while data := session.data_to_send():
-            link.write(data)
-            await link.drain()
-    except LinkError as error:  # reading tells the session of it
-        _logger.debug("%s", error)
-    return not session.is_closed
-
-
-async def _read(session: SinkSession, link: TCPLink, clock: Clock) -> list[Event]:
-    deadline_ns = session.next_deadline_ns() or 0
-    try:
-        async with asyncio.timeout(max(0, deadline_ns - boottime_ns()) / 1e9):
-            data = await link.receive()
-    except TimeoutError:
-        return session.on_deadline(clock.now(), boottime_ns())
-    except LinkError as error:
-        _logger.debug("%s", error)
-        data = b""
-    return session.receive(data, clock.now(), boottime_ns())
+async def _drained(link: TCPLink) -> None:
+    with contextlib.suppress(LinkError):
+        await link.drain()

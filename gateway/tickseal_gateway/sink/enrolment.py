@@ -10,7 +10,7 @@ from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
 from tickseal.sink_session import SinkSession
-from tickseal_gateway.sink.conversation import converse
+from tickseal_gateway.sink.conversation import Conversation
 
 _REFUSALS = {
     "unknown": "the gateway does not know this invite (any more)",
@@ -39,9 +39,9 @@ async def enrol_sink(
         attempt = _Attempt(invite, private_key, state)
         credentials = Credentials.from_invite(invite, private_key=private_key)
         try:
-            closed = await converse(
-                address, credentials, name=name, clock=clock, on_event=attempt.on_event
-            )
+            closed = await Conversation(
+                credentials, name=name, clock=clock, on_event=attempt.on_event
+            ).run(address)
         except LinkError as error:
             faults.append(str(error))
             continue

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from tickseal.sink_session import SinkSession
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import configured_outputs
 from tickseal_gateway.sink.config import SinkSettings
-from tickseal_gateway.sink.conversation import converse
+from tickseal_gateway.sink.conversation import Conversation
+from tickseal_gateway.sink.recall import Recall
 from tickseal_gateway.sink.streams import GrantedStreams
 from tickseal_gateway.store.sqlite import SQLiteStore
 
@@ -57,6 +58,8 @@ class Sink:
         clock = GatewayAssistedClock(self._own_clock, self._gateway_time)
         self.streams = GrantedStreams(clock)
         self._outputs = make_outputs(settings, state.path)
+        self._conversation: Conversation | None = None
+        self._recall = Recall(state.path)
         self._once = Once(_logger)
         self._started_ns = time.time_ns()
         self._address = self._gateway = ""
@@ -100,23 +103,41 @@ class Sink:
             ],
         }
 
+    async def recall(self, stream_id: str, tai: tuple[int, int]) -> AsyncIterator[object]:
+        """Yield how many bytes of a recording have come, and at last the grant file's path.
+
+        Raises:
+            LinkError: not connected, or the session ended meanwhile.
+            LocalProtocolError: another recall is under way.
+            StoreError: the gateway has nothing, or does not allow it; or the disk refuses.
+        """
+        conversation = self._conversation
+        if conversation is None or self._problem:
+            raise LinkError(f"not connected to the gateway: {self._problem}")
+        conversation.session.recall(stream_id, tai)
+        conversation.flush()
+        async for progress in self._recall.begin(stream_id):
+            yield progress
+
     async def _stay_connected(self) -> None:
         backoff = Backoff()
         while True:
             began_ns = boottime_ns()
             for address in self._identity.addresses:
                 self._address = address
+                self._conversation = conversation = Conversation(
+                    self._identity.credentials(),
+                    name=self._settings.sink.name,
+                    clock=self._own_clock,
+                    on_event=self._on_event,
+                )
                 try:
-                    closed = await converse(
-                        address,
-                        self._identity.credentials(),
-                        name=self._settings.sink.name,
-                        clock=self._own_clock,
-                        on_event=self._on_event,
-                    )
+                    closed = await conversation.run(address)
                 except LinkError as error:
                     self._fails(str(error))
                     continue
+                finally:
+                    self._recall.fail("the session with the gateway ended")
                 if closed is not None and closed.reason is not ev.CloseReason.REFUSED:
                     why = _PROBLEMS.get(closed.detail, closed.detail)
                     self._fails(f"the session with {address} ended: {why}")
@@ -147,6 +168,8 @@ class Sink:
                 self.streams.take_grant(event)
             case ev.GrantWithdrawn():
                 self.streams.withdraw(event.handle, event.generation, event.reason)
+            case ev.RecallReceived():
+                self._recall.take(event)
             case ev.StreamRefused():
                 _logger.warning("may not read %s: %s", event.stream_id, event.detail)
             case ev.GatewayTime():
@@ -199,8 +222,12 @@ async def run(settings: SinkSettings, announce: Callable[[dict[str, Any]], None]
         async def status(_: dict[str, Any]) -> object:
             return sink.status()
 
+        def recall(request: dict[str, Any]) -> AsyncIterator[object]:
+            span = int(request["from_ns"]), int(request["until_ns"])
+            return sink.recall(str(request["stream"]), span)
+
         async with contextlib.AsyncExitStack() as stack:
-            socket = ControlSocket({"status": status})
+            socket = ControlSocket({"status": status}, {"recall": recall})
             await socket.open(state.path)
             stack.push_async_callback(socket.close)
             running = asyncio.create_task(sink.run())
