@@ -1,6 +1,7 @@
 """The virtual Pi keeps what it promises: each of its devices is there and does its work."""
 
 import contextlib
+import io
 import re
 import socket
 import struct
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hil_tests.bench.capabilities import I2C, PPS, PTP, Cable, Camera, Clock, Network, Power
 from hil_tests.bench.shell import Shell
@@ -183,6 +185,35 @@ def test_the_camera_gives_moving_pictures(shell: Shell, camera: Camera) -> None:
     frames = shell.read("/run/frames")
     assert len(frames) == 3 * size
     assert len({frames[start : start + size] for start in range(0, len(frames), size)}) == 3
+
+
+READ_PICAMERA2 = """
+import sys
+from picamera2 import Picamera2
+camera = Picamera2(int(sys.argv[1]))
+camera.configure(
+    camera.create_video_configuration(
+        main={"size": (320, 240), "format": "BGR888"},
+        controls={"FrameDurationLimits": (200_000, 200_000)},
+    )
+)
+camera.start()
+for name in sys.argv[2:]:
+    camera.capture_file(name, format="jpeg")
+camera.close()
+"""
+
+
+def test_picamera2_gives_pictures(shell: Shell, camera: Camera, tmp_path: Path) -> None:
+    names = ["/run/one.jpg", "/run/two.jpg"]
+    shell.run([PYTHON, "-c", READ_PICAMERA2, str(camera.number), *names])
+    for name in names:
+        with Image.open(io.BytesIO(shell.read(name))) as picture:
+            assert picture.size == (320, 240)
+            # The first of its bars is white, the last black.
+            grey = picture.convert("L").tobytes()[120 * 320 : 121 * 320]
+            assert grey[5] > 200
+            assert grey[315] < 50
 
 
 @contextlib.contextmanager

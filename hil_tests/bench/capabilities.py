@@ -113,9 +113,12 @@ class PTP(Capability, Protocol):
 
 
 class Camera(Capability, Protocol):
-    """A V4L2 camera of the device."""
+    """Cameras of the device."""
 
+    #: By V4L2.
     device: str
+    #: By picamera2, as `rpicam-hello --list-cameras` counts.
+    number: int
 
 
 class Cable(Capability, Protocol):

@@ -144,9 +144,10 @@ class VirtualPPS:
 
 
 class VirtualCamera:
-    """/dev/video0, by the kernel's vivid: colour bars, a counter, several formats."""
+    """Two cameras: the kernel's vivid by V4L2, and libcamera's virtual one by picamera2."""
 
     device = "/dev/video0"
+    number = 0
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
@@ -155,6 +156,8 @@ class VirtualCamera:
         """Load the camera."""
         load(self._shell, "vivid", n_devs="1", node_types="0x1")
         self._shell.run(["udevadm", "settle"])
+        # picamera2 looks for its memory under the name that a Pi has.
+        self._shell.run("ln -sf system /dev/dma_heap/linux,cma")
 
     def restore(self) -> None:
         """Leave it as it is: a test sets the format that it needs."""

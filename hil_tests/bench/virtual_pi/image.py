@@ -16,7 +16,7 @@ PACKAGES = (
     *("linux-image-amd64", "busybox-static", "kmod", "udev", "systemd-sysv", "dbus"),
     *("qemu-guest-agent", "iproute2", "ethtool", "procps", "util-linux-extra", "zstd"),
     *("chrony", "linuxptp", "pps-tools", "i2c-tools", "v4l-utils"),
-    *("python3", "python3-venv"),
+    *("python3", "python3-venv", "python3-libcamera", "python3-prctl"),
     *("gcc", "make", "linux-headers-amd64"),  # for our kernel modules
 )
 LEFT_OUT = ("doc", "info", "locale", "man")
@@ -63,7 +63,7 @@ def _forget_old() -> None:
 
 def _digest() -> str:
     recipe = hashlib.sha256(repr((SUITE, PACKAGES, LEFT_OUT, DISK_BYTES)).encode())
-    recipe.update(repr(wheelhouse.requirements()).encode())
+    recipe.update(repr((wheelhouse.requirements(), wheelhouse.PICAMERA2)).encode())
     for path in (Path(__file__), *sorted(GUEST_FILES.iterdir())):
         recipe.update(path.name.encode() + path.read_bytes())
     return recipe.hexdigest()[:16]

@@ -11,15 +11,18 @@ GUEST_PYTHON = "3.13"
 GUEST_PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux2014_x86_64")
 #: Drivers for the sensors that the bench's I2C bus plays.
 DRIVERS = ("adafruit-circuitpython-bme280>=2.6",)
+PICAMERA2 = "picamera2==0.3.38"  # guest/pykms.py fits this version
+#: What of picamera2's needs is wanted here, and comes as wheels.
+CAMERA = ("av", "jsonschema", "libarchive-c", "numpy", "piexif", "simplejpeg", "tqdm", "videodev2")
 #: Pure Python that its authors publish as source only.
-SOURCE_ONLY = ("adafruit-extended-bus",)
-EXTRAS = ("edge", "sensors", "serial")
+SOURCE_ONLY = ("adafruit-extended-bus", "videodev2")
+EXTRAS = ("edge", "sensors", "serial", "v4l2")
 
 
 def requirements() -> list[str]:
     """Return what the edge application needs in the guest, from the project's own declaration."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *DRIVERS]
+    wanted = [*project["dependencies"], *DRIVERS, *CAMERA]
     for extra in EXTRAS:
         wanted += project["optional-dependencies"].get(extra, [])
     return sorted(wanted)
@@ -35,6 +38,7 @@ def collect(wanted: list[str], target: Path) -> None:
         *("--python-version", GUEST_PYTHON, *platforms, "--only-binary", ":all:"),
         *wanted,
     )
+    _pip("download", "--dest", str(target), "--no-deps", PICAMERA2)
 
 
 def build_project(target: Path) -> Path:
