@@ -6,9 +6,10 @@ import time
 import pytest
 from edge_device import STREAM, Device, TrueClock, until
 from fake_gateway import FakeGateway, Registry
+from tickseal_edge.config import ClockConfig
 
 from tickseal import events as ev
-from tickseal.clock import ClockDiscipline
+from tickseal.clock import ClockAction, ClockDiscipline
 
 
 def test_frames_arrive_live_in_order_and_once(device: Device, registry: Registry) -> None:
@@ -247,12 +248,16 @@ def test_a_device_without_a_clock_takes_the_gateways_time(
     async def scenario() -> None:
         gateway = await FakeGateway(registry, clock=device.clock).start()
         await device.enrol(gateway)
+        device.set(clock=ClockConfig(action=ClockAction.HOLD))
         unset = TrueClock()
         unset.discipline, unset.error_ns = ClockDiscipline.NONE, -unset.true_ns + 10**12
         async with device.running(unset) as service:
-            await until(lambda: len(gateway.payloads(STREAM)) > 10)
-            clock = service.snapshot()["clock"]
-            assert clock["discipline"] == "gateway"  # type: ignore[index]
+            await until(lambda: service.snapshot()["clock"]["disagrees"])  # type: ignore[index]
+            assert service.snapshot()["clock"]["discipline"] == "gateway"  # type: ignore[index]
+            # What disagrees is the own clock, which is not the one that is used.
+            count = len(gateway.payloads(STREAM))
+            await until(lambda: len(gateway.payloads(STREAM)) > count + 10)
+            assert not service._pipeline.dropped["clock"]
         await gateway.stop()
 
     asyncio.run(scenario())
