@@ -8,7 +8,7 @@ import time
 
 _SECOND = 1_000_000_000
 #: Exchanges that are remembered.
-_SAMPLES = 8
+_SAMPLES = 5
 #: How far a crystal runs off, parts per thousand million: before its rate is known, at most at all,
 #: and with its rate known, by the temperature.
 _CRYSTAL_PPB = 50_000

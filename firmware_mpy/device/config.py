@@ -33,7 +33,7 @@ _STREAM: "dict[str, Any]" = {
     "period_ms": 1000,
     "interval_ms": 100,
     "segment_bytes": 64,
-    "depth": 24,
+    "depth": 20,
     "sensors": [],
 }
 

@@ -1,8 +1,9 @@
 """What the board runs: read, seal, send, for ever. Ctrl-C on the REPL's cable ends it."""
 
 import gc
+import time
 
-from device import cable, clock, config, files, identity, senml, sensors, spool, streams
+from device import cable, clock, config, files, identity, pins, senml, sensors, spool, streams
 from device.prepared import Prepared
 from device.randomness import Randomness
 from device.session import CLOSED, RUNNING, Session
@@ -22,6 +23,10 @@ _PAUSE_MOST_MS = 1000
 _REFUSED_MS = 30_000
 #: Longest wait for the cable, ms.
 _WAIT_MS = 200
+#: After a start, and between slow steps of preparing the next handshake, ns.
+_PREPARE_NS = 3 * _SECOND
+#: After a fault of the program itself the board starts anew, ms later.
+_RESTART_MS = 2000
 #: A stream whose turn has passed by so much is not made up for, ns.
 _BEHIND_NS = 2 * _SECOND
 
@@ -58,12 +63,18 @@ class Board:
         self._retry_ms = 0
         self._pause_ms = _PAUSE_MS
         self._notes: "list[str]" = []
+        self._prepare_ns = 0
+        self.pins = pins.Pins(settings["led"], settings["pps"], settings["watchdog"])
 
     # --- The loop ---
 
     def step(self) -> None:
         """Do what is due, then wait for the cable, shortly."""
+        self.pins.feed()
         at_ns = self._counter.ns()
+        edge = self.pins.edge()
+        if edge >= 0:
+            self._clock.pulse(self._counter.at(edge))
         now_ms = at_ns // _MILLISECOND
         try:
             self._connect(at_ns, now_ms)
@@ -86,6 +97,7 @@ class Board:
                     self._spool.work(session, self._queue, self._cable.channel.room, sealing)
             self._cable.flush(at_ns // _MILLISECOND)
             self._watch(at_ns)
+            self._prepare(at_ns)
         except TicksealError as fault:
             self.note("the session ends: %s" % fault)
             self._disconnect(at_ns)
@@ -99,6 +111,12 @@ class Board:
                 self, self._queue, self._identity, self._prepared, self._clock, self._streams,
                 self._hello, at_ns,
             )  # fmt: skip
+
+    def _prepare(self, at_ns: int) -> None:
+        """Do a slow step of the next handshake, where this one has long been over."""
+        if self._prepare_ns and at_ns >= self._prepare_ns:
+            more = self._prepared.step()
+            self._prepare_ns = at_ns + _PREPARE_NS if more else 0
 
     def _watch(self, at_ns: int) -> None:
         """End the session where the host, the gateway or the cable ended it."""
@@ -130,6 +148,8 @@ class Board:
         for stream in self._streams:
             if not stream.is_offline:
                 stream.end()
+        self._prepare_ns = 0
+        self.pins.show(False)
         gc.collect()
 
     def _wait_ms(self, at_ns: int, now_ms: int) -> int:
@@ -224,6 +244,8 @@ class Board:
     def started(self, stream: "streams.Stream") -> None:
         """Note that a stream has a live generation."""
         self.note("streaming " + stream.id)
+        self.pins.show(True)
+        self._prepare_ns = self._counter.ns() + _PREPARE_NS
 
     def offered(self, handle: int, generation: int, accepted: bool) -> None:
         """Pass on to the spool."""
@@ -239,9 +261,31 @@ def forget() -> None:
 
 
 def run() -> None:
-    """Run until Ctrl-C."""
+    """Run until Ctrl-C; start the board anew after a fault of the program."""
     gc.threshold(4096)
-    board = Board(config.load())
+    try:
+        board = Board(config.load())
+    except TicksealError as fault:
+        print("tickseal cannot start: %s" % fault)
+        return
     forget()
-    while True:
-        board.step()
+    try:
+        while True:
+            board.step()
+    except KeyboardInterrupt:
+        board.pins.release()
+        print("tickseal stopped")
+    except Exception as fault:
+        board.pins.release()
+        _restart(fault)
+
+
+def _restart(fault: Exception) -> None:
+    """Tell of a fault, leave a person time to press Ctrl-C, and start anew."""
+    import sys
+
+    sys.print_exception(fault)
+    import machine
+
+    time.sleep_ms(_RESTART_MS)
+    machine.reset()

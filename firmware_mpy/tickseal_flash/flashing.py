@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from tickseal.core.errors import ConfigError
 from tickseal.host.boards import Microcontroller
+from tickseal.host.leap_seconds import load_leap_seconds
 from tickseal.invite import InviteToken
 from tickseal_flash import build
 from tickseal_flash.ports import BoardError, Mpremote
@@ -47,6 +49,7 @@ def default_config(board: Microcontroller, name: str) -> dict[str, Any]:
         "name": name,
         "cable": {"kind": "usb"},
         "led": board.led,
+        "leap_seconds": load_leap_seconds().offset_at(int(time.time())),
         "streams": [
             {
                 "id": f"{name}/telemetry",

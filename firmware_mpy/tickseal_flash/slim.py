@@ -14,7 +14,7 @@ from tickseal_flash.bundle import bundle
 from tickseal_flash.renaming import rename
 
 #: Modules whose errors a person can do something about: they keep their words.
-_TOLD = {"cable", "config", "files", "identity", "sensors", "session", "streams"}
+_TOLD = {"cable", "config", "files", "identity", "pins", "sensors", "session"}
 #: Methods that are found by a name that is made at run time.
 _BUILT = "_on_"
 #: What starts the program, in the bundle, and what lets go of that which only the start needs.
