@@ -282,5 +282,5 @@ def test_a_power_cut_keeps_what_was_fsynced_and_nothing_else(shell: Shell, power
     assert shell.run("cat /root/unsafe", check=False).text == ""
 
 
-def test_a_module_of_the_project_imports_on_the_device(installed: str, shell: Shell) -> None:
+def test_the_command_of_this_checkout_runs_on_the_device(installed: str, shell: Shell) -> None:
     assert "Usage" in shell.run([installed, "--help"]).text
