@@ -40,14 +40,9 @@ def make_player(out: Path | None, *, force: bool = False) -> Player:
     Raises:
         ConfigError: it exists (unless forced), its suffix is unknown, or PyAV is not installed.
     """
+    check_out(out, force=force)
     if out is None:
         return _Lines(sys.stdout, as_json_lines)
-    if out.suffix not in (*_PLAIN, *_MOVING, ""):
-        raise ConfigError(
-            f"{out}: do not know what {out.suffix} is; name .jsonl, .csv, .mjpeg, .mp4 or a folder"
-        )
-    if out.exists() and not force and not (out.is_dir() and not any(out.iterdir())):
-        raise ConfigError(f"{out} is there already; choose another name, or add --force")
     if out.suffix == ".mp4":
         return _video(out)
     with_disk = _Disk(out)
@@ -61,6 +56,22 @@ def make_player(out: Path | None, *, force: bool = False) -> Player:
         return _Pictures(with_disk(lambda: out.open("wb")))
     with_disk(lambda: out.mkdir(parents=True, exist_ok=True))
     return _Folder(out)
+
+
+def check_out(out: Path | None, *, force: bool = False) -> None:
+    """Check that make_player() can be asked for a path, without touching it.
+
+    Raises:
+        ConfigError: it exists (unless forced), or its suffix is unknown.
+    """
+    if out is None:
+        return
+    if out.suffix not in (*_PLAIN, *_MOVING, ""):
+        raise ConfigError(
+            f"{out}: do not know what {out.suffix} is; name .jsonl, .csv, .mjpeg, .mp4 or a folder"
+        )
+    if out.exists() and not force and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"{out} is there already; choose another name, or add --force")
 
 
 class _Disk:

@@ -20,7 +20,7 @@ from tickseal_gateway import printing
 from tickseal_gateway.recordings import playing
 from tickseal_gateway.recordings.grant_file import read_grant_file
 from tickseal_gateway.recordings.play import FromOption, OutOption, ToOption, report, span_of
-from tickseal_gateway.recordings.players import make_player
+from tickseal_gateway.recordings.players import check_out, make_player
 from tickseal_gateway.sink.config import load
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
@@ -115,7 +115,7 @@ def recall(  # noqa: PLR0917 - options, given by name
 ) -> None:
     """Get what the gateway recorded, by the running sink, and open it."""
     span_ns = span_of(since, to)
-    player = make_player(out, force=force) if grant is None else None
+    check_out(out, force=force)
     if grant is not None and grant.exists():
         raise StoreError(f"{grant} is there already; choose another name")
     request = {"do": "recall", "stream": stream, "from_ns": span_ns[0], "until_ns": span_ns[1]}
@@ -126,11 +126,12 @@ def recall(  # noqa: PLR0917 - options, given by name
             break
     if path is None:
         raise StoreError("the sink ended before the recording was whole")
-    if player is None:
-        shutil.move(path, grant or path)
+    if grant is not None:
+        shutil.move(path, grant)
         typer.echo(f"{grant}: open it with: tickseal open FILE")
         return
     try:
+        player = make_player(out, force=force)
         report(playing.play(read_grant_file(path), player), player, out, as_json=as_json)
     finally:
         path.unlink(missing_ok=True)
