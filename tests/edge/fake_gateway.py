@@ -60,6 +60,7 @@ class FakeGateway:
         is_deaf: nothing is acknowledged, reported or answered on data.
         takes_udp: whether it says that it takes datagrams.
         loses_udp: datagrams are lost from now on.
+        stores_one_chunk: of backfill; what comes after it is not even read.
         seen: every event, in order.
     """
 
@@ -75,9 +76,11 @@ class FakeGateway:
         self.takes_udp = True
         self.loses_udp = False
         self.acknowledges = True
+        self.stores_one_chunk = False
         self.policy = NegotiationPolicy()
         self.seen: list[ev.Event] = []
         self.refusals: Counter[str] = Counter()
+        self._has_stored = False
         self._numbers: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -283,6 +286,8 @@ class FakeGateway:
             session.send_stored_until(*key, state.stored_until)
 
     def _take(self, segments: object, session: ControllerSession | None = None) -> None:
+        if self.stores_one_chunk and self._has_stored:
+            return
         frames: list[Frame] = self.receiver.receive(segments, self.clock.now())  # type: ignore[arg-type]
         for frame in frames:
             source = frame.source
@@ -298,4 +303,5 @@ class FakeGateway:
             until = received.opener.highest_frame + 1
             if until > state.stored_until:
                 state.stored_until = until
+                self._has_stored = True
                 session.send_stored_until(handle, number, until)

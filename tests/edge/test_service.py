@@ -147,6 +147,7 @@ def test_an_offer_that_a_restart_of_either_side_cut_off_goes_on_where_it_was(
         # The gateway stores the first chunk, says so, and is gone before the rest.
         for _ in range(2):
             gateway = await FakeGateway(registry, clock=device.clock).start(gateway.port)
+            gateway.stores_one_chunk = True
             so_far = _stored(registry)
             async with device.running():
                 await until(lambda so_far=so_far: _stored(registry) > so_far)  # type: ignore[misc]

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import grp
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Generator
 from dataclasses import dataclass
 
 from tickseal.core.errors import LinkError
@@ -28,7 +28,7 @@ class SerialSettings:
 
 
 @contextlib.contextmanager
-def open_port(settings: SerialSettings) -> Iterator[int]:
+def open_port(settings: SerialSettings) -> Generator[int]:
     """Open a port for this process alone; give its file descriptor, which does not block.
 
     Raises:
