@@ -4,7 +4,7 @@ import contextlib
 import errno
 import grp
 import os
-from collections.abc import Iterable, Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 from tickseal.core.errors import LinkError

@@ -60,8 +60,9 @@ def play(  # noqa: PLR0917 - options, given by name
         return
     span_ns = span_of(since, to)
     recorded = library.find(stream)
+    pieces = library.pieces(recorded, span_ns)
     player = make_player(out, force=force)
-    found = playing.play(library.pieces(recorded, span_ns), player)
+    found = playing.play(pieces, player)
     report(found, player, out, as_json=as_json)
 
 

@@ -131,8 +131,10 @@ def recall(  # noqa: PLR0917 - options, given by name
         typer.echo(f"{grant}: open it with: tickseal open FILE")
         return
     try:
+        # Read first: where that fails, no output has been begun.
+        pieces = read_grant_file(path)
         player = make_player(out, force=force)
-        report(playing.play(read_grant_file(path), player), player, out, as_json=as_json)
+        report(playing.play(pieces, player), player, out, as_json=as_json)
     finally:
         path.unlink(missing_ok=True)
 
