@@ -23,13 +23,13 @@ IDENTITY = ("tickseal.key", "tickseal.identity")
 _MICROPYTHON = (1, 22)
 _PROBE = """\
 import os, sys
-n = os.uname()
+machine = getattr(sys.implementation, "_machine", sys.platform)
 try:
     import cryptolib
     aes = 1
 except ImportError:
     aes = 0
-print(sys.implementation.version[0], sys.implementation.version[1], aes, "|", n.machine)
+print(sys.implementation.version[0], sys.implementation.version[1], aes, "|", machine)
 print(*os.listdir())
 """
 

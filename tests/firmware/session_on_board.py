@@ -1,8 +1,8 @@
 """Run by MicroPython: one side of sessions whose other side is CPython's, by lines of JSON.
 
-A line is {"do": ..., ...}, fields of bytes in hexadecimal. `handshake` begins a session by a private
-key, a gateway's key, a PSK and an invite id; `record` hands over a record of the gateway; `seal`
-seals a frame of the stream. Each is answered by one line: the records to send, and segments.
+A line is {"do": ..., ...}, fields of bytes in hexadecimal. `handshake` begins a session by a
+private key, a gateway's key, a PSK and an invite id; `record` hands over a record of the gateway;
+`seal` seals a frame of the stream. Each is answered by one line: records to send, and segments.
 """
 
 import json
@@ -72,7 +72,7 @@ for line in sys.stdin:
             segments = stream.seal(unhexlify(asked["payload"]), asked["tick"], 0)
     except Exception as error:
         owner.told.append("error " + repr(error))
-    print(json.dumps({
+    print(json.dumps({  # noqa: T201
         "records": sent,
         "segments": [hexlify(one).decode() for one in segments],
         "told": owner.told,
