@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from cable import TestCable
 from running_gateway import GatewayFactory, run
 from tickseal_edge.relay import Relay
