@@ -1,10 +1,9 @@
 """Ingest: batches of segments from any link to opened frames, and those to every output."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
 from tickseal.clock import Clock
-from tickseal.links.base import SegmentLink
+from tickseal.links.udp import UDPLink
 from tickseal.opening import Buffer
 from tickseal.receiving import SegmentReceiver
 from tickseal_gateway.outputs.base import OutputRunner
@@ -35,19 +34,15 @@ class Ingest:
         self._clock = clock
         self._store = store
 
-    async def serve(self, link: SegmentLink) -> None:
-        """Take in what a link gives, for ever.
+    async def serve(self, link: UDPLink) -> None:
+        """Take in what a link gives, for ever, each batch as soon as it is there.
 
         Raises:
             LinkError: the link was closed.
         """
-        while True:
-            arrived = await link.receive()
-            self.take([segment for segment, _ in arrived])
-            # A flood fills the link faster than it is emptied: the other tasks get their turn.
-            await asyncio.sleep(0)
+        await link.deliver(self.take)
 
-    def take(self, segments: list[Buffer], *, compact: SegmentReceiver | None = None) -> None:
+    def take(self, segments: Sequence[Buffer], *, compact: SegmentReceiver | None = None) -> None:
         """Take in live segments. Nothing is waited for: what an output cannot take, it misses.
 
         Args:
@@ -60,7 +55,7 @@ class Ingest:
 
     async def backfill(
         self,
-        segments: list[Buffer],
+        segments: Sequence[Buffer],
         backfilled: Iterable[Held],
         *,
         compact: SegmentReceiver | None = None,

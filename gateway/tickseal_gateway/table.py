@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from tickseal.clock import ClockInterval
@@ -219,7 +219,7 @@ class StreamTable:
 
     def take(
         self,
-        segments: list[Buffer],
+        segments: Sequence[Buffer],
         now: ClockInterval,
         *,
         backfilled: Iterable[Held] = (),
@@ -268,7 +268,7 @@ class StreamTable:
             taker.opened(stream, held, segment, what)
 
     def _open(
-        self, segments: list[Buffer], now: ClockInterval, compact: SegmentReceiver | None
+        self, segments: Sequence[Buffer], now: ClockInterval, compact: SegmentReceiver | None
     ) -> list[Frame]:
         if compact is None:
             return self._common.receive(segments, now)

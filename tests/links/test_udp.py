@@ -4,15 +4,28 @@ import asyncio
 import errno
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
 
+from tickseal import acceleration
 from tickseal.core.errors import LinkError
+from tickseal.links import udp
 from tickseal.links.base import plain_address
+from tickseal.links.datagrams import DatagramReader, send_datagrams
 from tickseal.links.udp import UDPLink, _group
 
 LOOPBACKS = ["127.0.0.1", "::1"]
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["native", "one by one"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read and send, whichever is at work here."""
+    if request.param and not acceleration().is_native:
+        pytest.skip("not native")
+    monkeypatch.setattr(udp, "DatagramReader", partial(DatagramReader, native=request.param))
+    monkeypatch.setattr(udp, "send_datagrams", partial(send_datagrams, native=request.param))
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -147,7 +160,8 @@ def test_a_kernel_without_groups_gets_them_one_by_one(number: str, mocker: Any) 
         await source.send(segments)
         await source.send(segments)
         assert await collect(sink, 20) == segments * 2
-        assert stub.sendmsg.call_count == 21
+        # The group that was refused, its ten one by one, and then no group any more.
+        assert stub.sendmsg.call_count == 11
         source.close()
         sink.close()
 
@@ -204,6 +218,71 @@ def test_the_queue_is_bounded_and_what_the_kernel_drops_is_counted() -> None:
         sink.close()
         assert sink.kernel_dropped == dropped
         source.close()
+
+    run(scenario())
+
+
+def test_delivers_all_in_order_what_waited_first() -> None:
+    async def scenario() -> None:
+        source, sink = await pair(batch=10)
+        segments = [bytes([n]) * (n % 3 + 1) for n in range(200)]
+        got: list[bytes] = []
+        sizes: list[int] = []
+
+        def take(batch: list[bytes]) -> None:
+            got.extend(batch)
+            sizes.append(len(batch))
+
+        await source.send(segments[:5])
+        while len(sink._queue) < 5:
+            await asyncio.sleep(0)
+        delivering = asyncio.create_task(sink.deliver(take))
+        await source.send(segments[5:])
+        while len(got) < len(segments):
+            await asyncio.sleep(0)
+        assert got == segments
+        assert sink.counters.received == len(segments)
+        assert len(sizes) > 2
+        # What comes after the deliveries is received as before.
+        delivering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await delivering
+        await source.send([b"after"])
+        assert await collect(sink, 1) == [b"after"]
+        delivering = asyncio.create_task(sink.deliver(take))
+        await asyncio.sleep(0)
+        sink.close()
+        with pytest.raises(LinkError, match="closed"):
+            await delivering
+        with pytest.raises(LinkError, match="closed"):
+            await sink.deliver(take)
+        source.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waited", "comes"])
+def test_a_delivery_that_fails_ends_with_its_error(waits: bool) -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        calls: list[list[bytes]] = []
+
+        def take(batch: list[bytes]) -> None:
+            calls.append(batch)
+            raise ValueError("full")
+
+        if waits:
+            await source.send([b"x"])
+            while not sink._queue:
+                await asyncio.sleep(0)
+        delivering = asyncio.create_task(sink.deliver(take))
+        await asyncio.sleep(0)
+        await source.send([b"y"])
+        with pytest.raises(ValueError, match="full"):
+            await delivering
+        assert len(calls) == 1
+        source.close()
+        sink.close()
 
     run(scenario())
 

@@ -11,9 +11,14 @@ Buffer = bytes | bytearray | memoryview
 Layout = tuple[int, bool, bool, int, int, int, int, int, bytes]
 
 LIBCRYPTO: str
+MESSAGE_STRIDE: int
 SOURCES: str
 
 def children(node: bytes, /) -> tuple[bytes, bytes]: ...
+def receive_datagrams(
+    socket: int, buffer: Any, messages: int, with_addresses: bool, /
+) -> list[Any]: ...
+def send_datagrams(socket: int, datagrams: list[bytes], /) -> int: ...
 
 class Sealer:
     _started: bool

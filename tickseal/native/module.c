@@ -1,4 +1,5 @@
 /* tickseal.native.hotpath: seals and opens segments over the system's libcrypto. */
+#include "datagrams.h"
 #include "segment.h"
 
 PyObject *LocalProtocolError, *ExhaustedError;
@@ -46,6 +47,12 @@ static PyObject *children(PyObject *module, PyObject *node) {
 static PyMethodDef methods[] = {
     {"children", children, METH_O, PyDoc_STR("children(node, /)\n--\n\n"
                                              "Return the left and right child of a tree's node.")},
+    {"receive_datagrams", receive_datagrams, METH_VARARGS,
+     PyDoc_STR("receive_datagrams(socket, buffer, messages, with_addresses, /)\n--\n\n"
+               "Return the datagrams that are there, of so many messages at most.")},
+    {"send_datagrams", send_datagrams, METH_VARARGS,
+     PyDoc_STR("send_datagrams(socket, datagrams, /)\n--\n\n"
+               "Send a list of bytes from a connected socket; return how many were taken.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -75,6 +82,7 @@ PyMODINIT_FUNC PyInit_hotpath(void) {
         return NULL;
     if (fetch_errors() && add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
         add(module, "Opener", PyType_FromSpec(&opener_spec)) &&
+        add(module, "MESSAGE_STRIDE", PyLong_FromLong(MESSAGE_STRIDE)) &&
         add(module, "SOURCES", PyUnicode_FromString(TICKSEAL_SOURCES)) &&
         add(module, "LIBCRYPTO", PyUnicode_FromString(libcrypto.OpenSSL_version(OPENSSL_VERSION))))
         return module;
