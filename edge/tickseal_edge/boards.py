@@ -17,7 +17,7 @@ _MODEL = Path("/proc/device-tree/model")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bus:
-    """An I2C bus: N of /dev/i2c-N, its pins, and the line of config.txt that enables it."""
+    """N of /dev/i2c-N or /dev/spidevN.0, its pins, and the line of config.txt that enables it."""
 
     bus: Annotated[int, Between(0, 255)]
     pins: str
@@ -93,6 +93,7 @@ class Board:
     memory_mib: tuple[int, ...]
     aes: bool | None = None
     i2c: Bus | None = None
+    spi: Bus | None = None
     onewire: Pin | None = None
     gpio: GPIO | None = None
     pps: Pin | None = None

@@ -19,6 +19,7 @@ from tickseal_edge.stream_config import (
     OneWireStream,
     PatternStream,
     ReplayStream,
+    SPIStream,
 )
 
 
@@ -126,7 +127,7 @@ def open_producer(stream: AnyStream) -> Producer:
 
 
 def _open_sensor(
-    stream: HostStream | I2CStream | OneWireStream | GPIOStream | ReplayStream,
+    stream: HostStream | I2CStream | SPIStream | OneWireStream | GPIOStream | ReplayStream,
 ) -> Sensor:
     # Drivers are imported where they are used: what is not configured need not be installed.
     match stream:
@@ -136,6 +137,8 @@ def _open_sensor(
             return HostSensor(time.monotonic_ns, stream.disk)
         case I2CStream():
             return _open_i2c(stream)
+        case SPIStream():
+            return _open_spi(stream)
         case OneWireStream():
             from tickseal_edge.sensors.onewire import OneWireThermometers  # noqa: PLC0415
 
@@ -153,24 +156,37 @@ def _open_sensor(
 
 
 def _open_i2c(stream: I2CStream) -> Sensor:
-    from tickseal_edge.sensors.i2c import I2CSensor  # noqa: PLC0415
+    from tickseal_edge.sensors.i2c import open_i2c  # noqa: PLC0415
 
     profile = PROFILES.get(stream.profile)
-    if profile is None:
-        module = stream.driver.partition(":")[0].partition(".")[0]
-        return I2CSensor(
-            driver=stream.driver,
-            package=module.replace("adafruit_", "adafruit-circuitpython-").replace("_", "-"),
-            bus=stream.bus,
-            address=stream.address,
-            options=stream.options,
-            readings=stream.readings,
-        )
-    return I2CSensor(
-        driver=profile.driver,
-        package=profile.package,
+    default = profile.address if profile else None
+    return open_i2c(
+        driver=profile.driver if profile else stream.driver,
+        package=profile.package if profile else _package(stream.driver),
         bus=stream.bus,
-        address=profile.address if stream.address is None else stream.address,
+        address=default if stream.address is None else stream.address,
         options=stream.options,
-        readings=stream.readings or profile.readings,
+        readings=stream.readings or (profile.readings if profile else ()),
     )
+
+
+def _open_spi(stream: SPIStream) -> Sensor:
+    from tickseal_edge.sensors.spi import open_spi  # noqa: PLC0415
+
+    profile = PROFILES.get(stream.profile)
+    baudrate = {} if stream.baudrate is None else {"baudrate": stream.baudrate}
+    return open_spi(
+        driver=profile.spi_driver if profile else stream.driver,
+        package=profile.package if profile else _package(stream.driver),
+        bus=stream.bus,
+        device=stream.device,
+        select=None if stream.chip_select is None else (stream.chip, stream.chip_select),
+        options={**stream.options, **baudrate},
+        readings=stream.readings or (profile.readings if profile else ()),
+    )
+
+
+def _package(driver: str) -> str:
+    """Return the package on PyPI that brings a driver, as CircuitPython names them."""
+    module = driver.partition(":")[0].partition(".")[0]
+    return module.replace("adafruit_", "adafruit-circuitpython-").replace("_", "-")

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from tickseal.configuration import Between, Duration, Length
 from tickseal.core.errors import ConfigError
 from tickseal.parameters import DEFAULT_INTERVAL_NS, Renewal
-from tickseal_edge.sensors.profiles import PROFILES
+from tickseal_edge.sensors.profiles import PROFILES, Profile
 from tickseal_edge.sensors.readings import ReadingConfig
 
 _SLOW = Annotated[float, Between(0.001, 1000)]
@@ -63,33 +63,29 @@ class HostStream(StreamConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class I2CStream(StreamConfig):
-    """A sensor on an I2C bus, by a profile or by any driver of CircuitPython's.
+class DriverStream(StreamConfig):
+    """A sensor on a bus, by a profile or by any driver of CircuitPython's.
 
     Args:
         profile: a sensor that is known here; then all else has a default.
         driver: "module:class", in place of a profile.
-        bus: N of /dev/i2c-N.
-        address: of the sensor; by default the profile's, or the driver's own.
         options: further keyword arguments of the driver.
         readings: what is read; by default all of the profile's.
     """
 
-    kind: Literal["i2c"] = "i2c"
     rate_hz: _SLOW = 1.0
     profile: str = ""
     driver: str = ""
-    bus: Annotated[int, Between(0, 255)] = 1
-    address: Annotated[int, Between(0x08, 0x77)] | None = None
     options: dict[str, object] = field(default_factory=dict)
     readings: tuple[ReadingConfig, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that it is known what to read, and from what."""
-        known = ", ".join(sorted(PROFILES))
+        profiles = self.profiles()
+        known = ", ".join(sorted(profiles))
         if bool(self.profile) is bool(self.driver):
             raise ConfigError(f"say either profile (one of {known}) or driver")
-        if self.profile and self.profile not in PROFILES:
+        if self.profile and self.profile not in profiles:
             raise ConfigError(f'no profile "{self.profile}"; known: {known}; or name a driver')
         if self.driver and (":" not in self.driver or not self.readings):
             raise ConfigError(
@@ -97,15 +93,64 @@ class I2CStream(StreamConfig):
                 'unit = "Cel"}]'
             )
 
-    @property
-    def lane(self) -> str:
-        """The bus."""
-        return f"i2c-{self.bus}"
+    @classmethod
+    def profiles(cls) -> dict[str, Profile]:
+        """Return the profiles that there are for this kind of bus."""
+        return PROFILES
 
     @property
     def label(self) -> str:
         """The sensor."""
         return self.profile or self.driver.partition(":")[2].lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class I2CStream(DriverStream):
+    """A sensor on an I2C bus.
+
+    Args:
+        bus: N of /dev/i2c-N.
+        address: of the sensor; by default the profile's, or the driver's own.
+    """
+
+    kind: Literal["i2c"] = "i2c"
+    bus: Annotated[int, Between(0, 255)] = 1
+    address: Annotated[int, Between(0x08, 0x77)] | None = None
+
+    @property
+    def lane(self) -> str:
+        """The bus."""
+        return f"i2c-{self.bus}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SPIStream(DriverStream):
+    """A sensor on an SPI bus.
+
+    Args:
+        bus, device: B and D of /dev/spidevB.D.
+        chip_select: GPIO line that selects the sensor, one that the kernel does not use; without
+            one the kernel selects it, which is enough for chips that are read in one transfer.
+        chip: N of /dev/gpiochipN that the line is on.
+        baudrate: bits a second; by default the driver's own.
+    """
+
+    kind: Literal["spi"] = "spi"
+    bus: Annotated[int, Between(0, 255)] = 0
+    device: Annotated[int, Between(0, 255)] = 0
+    chip_select: Annotated[int, Between(0, 511)] | None = None
+    chip: Annotated[int, Between(0, 63)] = 0
+    baudrate: Annotated[int, Between(1000, 100_000_000)] | None = None
+
+    @classmethod
+    def profiles(cls) -> dict[str, Profile]:
+        """Return the profiles of chips that have an SPI port."""
+        return {name: profile for name, profile in PROFILES.items() if profile.spi_driver}
+
+    @property
+    def lane(self) -> str:
+        """The bus."""
+        return f"spi-{self.bus}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +249,7 @@ class CameraStream(StreamConfig):
 AnyStream = (
     HostStream
     | I2CStream
+    | SPIStream
     | OneWireStream
     | GPIOStream
     | ReplayStream

@@ -1,6 +1,7 @@
-"""An I2C bus in memory, below the real drivers: chips with registers that the test sets."""
+"""I2C and SPI buses in memory, below the real drivers: chips with registers that the test sets."""
 
 import errno
+import os
 import struct
 from collections.abc import Callable
 
@@ -81,6 +82,88 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> MemoryBus:
     bus = MemoryBus()
     monkeypatch.setattr(smbus, "SMBus", bus)
     monkeypatch.setattr("adafruit_extended_bus.path.exists", lambda _: True)
+    return bus
+
+
+class MemorySPI:
+    """Stands in for Adafruit_PureIO's SPI, which talks to /dev/spidevB.D, and for the GPIO lines.
+
+    A chip hears what is transferred while its line is low. Of all registers the first byte names
+    one, its highest bit that it is read, as Bosch's chips have it.
+
+    Attributes:
+        levels: of the lines that are requested.
+        floating: what is read where no chip answers.
+    """
+
+    def __init__(self) -> None:
+        self.chips: dict[int, Chip] = {}
+        self.levels: dict[int, bool] = {}
+        self.device = (-1, -1)
+        self.max_speed_hz = self.mode = 0
+        self.bits_per_word = 8
+        self.floating = 0xFF
+        self._is_begun = False
+
+    def __call__(self, device: tuple[int, int]) -> "MemorySPI":
+        self.device = device
+        self.handle = os.open(os.devnull, os.O_RDWR)
+        return self
+
+    def request_line(self, _path: str, line: int, _settings: object) -> "MemoryLine":
+        return MemoryLine(self, line)
+
+    def select(self, line: int, *, level: bool) -> None:
+        self.levels[line] = level
+        self._is_begun = False
+
+    def writebytes(self, data: bytes) -> None:
+        chip = self._selected()
+        if chip is None:
+            return
+        if self._is_begun:
+            raise AssertionError("one transfer writes one command")
+        self._is_begun = True
+        chip.write(bytes([data[0] | 0x80, *data[1:]]))
+
+    def transfer(self, data: list[int]) -> list[int]:
+        chip = self._selected()
+        if chip is None or not self._is_begun:
+            return [self.floating] * len(data)
+        return list(chip.read(len(data)))
+
+    def _selected(self) -> Chip | None:
+        low = [line for line, level in self.levels.items() if not level]
+        assert len(low) <= 1, "two chips answer at once"
+        chip = self.chips.get(low[0]) if low else None
+        return chip if chip is not None and chip.is_plugged else None
+
+
+class MemoryLine:
+    """A requested line of GPIO, of a chip select."""
+
+    def __init__(self, bus: MemorySPI, line: int) -> None:
+        self._bus, self._line = bus, line
+        bus.select(line, level=True)
+
+    def set_value(self, line: int, value: object) -> None:
+        assert line == self._line
+        self._bus.select(line, level=bool(value.value))  # type: ignore[attr-defined]
+
+    def release(self) -> None:
+        del self._bus.levels[self._line]
+
+
+def plug_in_spi(monkeypatch: pytest.MonkeyPatch) -> MemorySPI:
+    """Put the bus in the place of every /dev/spidevB.D."""
+    pytest.importorskip("adafruit_extended_bus", reason="Blinka is not installed")
+    pytest.importorskip("gpiod", reason="gpiod is not installed")
+    from Adafruit_PureIO import spi  # noqa: PLC0415
+
+    bus = MemorySPI()
+    monkeypatch.setattr(spi, "SPI", bus)
+    monkeypatch.setattr("adafruit_extended_bus.path.exists", lambda _: True)
+    monkeypatch.setattr("tickseal_edge.sensors.spi.request_line", bus.request_line)
     return bus
 
 

@@ -18,13 +18,14 @@ def test_what_it_says_fits_together(board: Board) -> None:
     assert board.architecture in ("", "aarch64", "armv7l", "x86_64")
     assert list(board.memory_mib) == sorted(board.memory_mib)
     assert re.fullmatch(r"\d+x\d+ at \d+ Hz", board.limits.pictures)
-    for line in (board.i2c, board.onewire, board.pps):
+    for line in (board.i2c, board.spi, board.onewire, board.pps):
         assert line is None or re.match(r"(dtparam|dtoverlay)=", line.enable)
     if board.pps is not None:
         assert f"gpiopin={board.pps.gpio}" in board.pps.enable
     if board.flash.method == "sd-card":
         assert board.models
         assert board.i2c
+        assert board.spi
         assert board.gpio
         assert board.aes is not None
         # A spool that fills the memory's twin on the card is more than such a card should hold.

@@ -54,7 +54,7 @@ def test_the_configuration_that_the_guide_shows_is_one(tmp_path: Path) -> None:
     (tmp_path / "edge.toml").write_text(block)
     config = load_config(tmp_path / "edge.toml")
     assert [stream.label for stream in config.streams] == [
-        "bme280", "scd4x", "ds18b20", "gpio", "camera",
+        "bme280", "scd4x", "bme280", "ds18b20", "gpio", "camera",
     ]  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 import importlib.util
 
 from tickseal_edge.camera.base import Camera
-from tickseal_edge.sensors.base import DeviceError
 from tickseal_edge.stream_config import CameraStream
 
 
@@ -32,14 +31,13 @@ def open_camera(stream: CameraStream) -> Camera:
         )
     from tickseal_edge.camera.v4l2 import V4L2Camera  # noqa: PLC0415
 
-    if stream.rotation:
-        raise DeviceError("V4L2 cameras are not rotated here; set rotation = 0")
     return V4L2Camera(
         device=stream.device or "/dev/video0",
         size=(stream.width, stream.height),
         rate_hz=stream.rate_hz,
         codec=stream.codec,
         quality=stream.quality,
+        rotation=stream.rotation,
     )
 
 

@@ -8,6 +8,7 @@ from tickseal_edge.camera.stamps import utc_of
 from tickseal_edge.sensors.base import DeviceError
 
 _SILENCE_S = 5.0
+_SILENT = f"the camera gave no picture for {_SILENCE_S:g} s; see its cable"
 #: Encoded pictures that wait to be taken; the oldest make room.
 _WAITING = 8
 _STAMPS = 64
@@ -69,7 +70,7 @@ class PiCamera:
         try:
             data, is_key, stamp_ns = self._encoded.get(timeout=_SILENCE_S)
         except queue.Empty:
-            raise DeviceError("the camera gives no pictures; see its cable") from None
+            raise DeviceError(_SILENT) from None
         number = self._numbers.get(stamp_ns // 1000, self._captured)
         return self._picture(data, is_key, number, utc_of(stamp_ns, time_ns))
 
@@ -132,7 +133,12 @@ class PiCamera:
     def _still(self, time_ns: int) -> Picture:
         import io  # noqa: PLC0415
 
-        request = self._camera.capture_request(wait=_SILENCE_S)
+        try:
+            request = self._camera.capture_request(wait=_SILENCE_S)
+        except TimeoutError:
+            raise DeviceError(_SILENT) from None
+        except Exception as error:  # libcamera raises what it likes
+            raise DeviceError(f"the camera gives no picture: {error}") from None
         try:
             metadata = request.get_metadata()
             image = request.make_image("main")

@@ -1,6 +1,7 @@
 """Any camera that the kernel knows, by V4L2: JPEG or H.264 as the camera gives it, or encoded."""
 
 import io
+import select
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +10,13 @@ from tickseal_edge.camera import h264
 from tickseal_edge.camera.stamps import utc_of
 from tickseal_edge.sensors.base import DeviceError
 
-#: What is asked of a camera for pictures, the cheapest first: the last two are encoded here.
-_JPEG = ("MJPG", "JPEG", "RGB3", "YUYV")
+#: What is asked of a camera for pictures, the cheapest first: raw pictures are encoded here.
+_ENCODED, _RAW = ("MJPG", "JPEG"), ("RGB3", "YUYV")
+#: What turns a camera's picture by 180 degrees within it.
+_FLIPS = ("horizontal_flip", "vertical_flip")
+_SILENCE_S = 5.0
+#: Pictures in a row that cannot be decoded, before the camera is opened anew.
+_DAMAGED_MOST = 10
 
 
 class V4L2Camera:
@@ -22,6 +28,7 @@ class V4L2Camera:
         rate_hz: pictures a second; a camera that gives more is thinned out.
         codec: "jpeg" or "mjpeg", which are the same here, or "h264".
         quality: of JPEG that is encoded here.
+        rotation: 0 or 180 degrees: by the camera where it can, else here, which H.264 rules out.
     Raises:
         DeviceError: linuxpy or the camera is not there, or the camera gives no such pictures.
     """
@@ -29,7 +36,14 @@ class V4L2Camera:
     is_paced = True
 
     def __init__(
-        self, *, device: str, size: tuple[int, int], rate_hz: float, codec: str, quality: int
+        self,
+        *,
+        device: str,
+        size: tuple[int, int],
+        rate_hz: float,
+        codec: str,
+        quality: int,
+        rotation: int = 0,
     ) -> None:
         self._codec = "h264" if codec == "h264" else "jpeg"
         self._quality = quality
@@ -46,6 +60,7 @@ class V4L2Camera:
                 "this user is in the group video"
             ) from None
         try:
+            self._turns_here = bool(rotation) and not self._turn()
             self._capture = library.VideoCapture(self._camera)
             self._format = self._choose(size)
             self._set_rate(rate_hz)
@@ -56,14 +71,20 @@ class V4L2Camera:
             raise
 
     def capture(self, time_ns: int) -> Picture:
-        """Return the next picture."""
+        """Return the next picture; one that comes damaged is left out: a gap in the numbers."""
+        damaged = 0
         while True:
+            frame = self._next()
+            if not self._is_due(frame.timestamp):
+                continue
             try:
-                frame = next(self._frames)
-            except (OSError, StopIteration) as error:
-                raise DeviceError(f"{self._device} gives no pictures: {error}") from None
-            if self._is_due(frame.timestamp):
                 return self._picture(frame, time_ns)
+            except (OSError, ValueError) as error:  # of the decoder
+                damaged += 1
+                if damaged >= _DAMAGED_MOST:
+                    raise DeviceError(
+                        f"{self._device} gives damaged pictures ({error}); see its cable"
+                    ) from None
 
     def close(self) -> None:
         """Stop and close the camera."""
@@ -75,9 +96,37 @@ class V4L2Camera:
 
     # --- Private ---
 
+    def _next(self) -> Any:
+        if not select.select([self._camera], [], [], _SILENCE_S)[0]:
+            raise DeviceError(f"{self._device} gave no picture for {_SILENCE_S:g} s; see its cable")
+        try:
+            return next(self._frames)
+        except (OSError, StopIteration) as error:
+            raise DeviceError(f"{self._device} gives no pictures: {error}") from None
+
+    def _turn(self) -> bool:
+        """Have the camera turn its pictures; False where it cannot."""
+        turned = []
+        try:
+            for control in [self._camera.controls[name] for name in _FLIPS]:
+                control.value = True
+                turned.append(control)
+        except (KeyError, AttributeError, OSError):  # not there; not to be written
+            for control in turned:  # half of it would be a mirror
+                control.value = False
+        if len(turned) < len(_FLIPS) and self._codec == "h264":
+            raise DeviceError(
+                f"{self._device} cannot turn its video; turn the camera, or set rotation = 0 or "
+                'codec = "mjpeg"'
+            )
+        return len(turned) == len(_FLIPS)
+
     def _choose(self, size: tuple[int, int]) -> str:
         """Set the first of the formats that the camera takes."""
-        wanted = ("H264",) if self._codec == "h264" else _JPEG
+        if self._codec == "h264":
+            wanted: tuple[str, ...] = ("H264",)
+        else:  # what is turned here is better not decoded for it
+            wanted = (*_RAW, *_ENCODED) if self._turns_here else (*_ENCODED, *_RAW)
         for name in wanted:
             try:
                 self._capture.set_format(*size, name)
@@ -112,7 +161,7 @@ class V4L2Camera:
 
     def _picture(self, frame: Any, time_ns: int) -> Picture:
         data = bytes(frame.data)
-        if self._format in ("RGB3", "YUYV"):
+        if self._format in _RAW or self._turns_here:
             data = self._encode(data)
         return Picture(
             codec=self._codec,
@@ -129,8 +178,12 @@ class V4L2Camera:
 
         if self._format == "RGB3":
             image = Image.frombuffer("RGB", self._size, raw, "raw", "RGB", self._stride, 1)
-        else:
+        elif self._format == "YUYV":
             image = _from_yuyv(raw, self._size, self._stride)
+        else:
+            image = Image.open(io.BytesIO(raw))
+        if self._turns_here:
+            image = image.transpose(Image.Transpose.ROTATE_180)
         encoded = io.BytesIO()
         image.save(encoded, "JPEG", quality=self._quality)
         return encoded.getvalue()

@@ -16,6 +16,7 @@ from tickseal_edge.stream_config import (
     CameraStream,
     I2CStream,
     OneWireStream,
+    SPIStream,
 )
 
 #: A device that takes longer hangs.
@@ -83,6 +84,8 @@ def _line(stream: AnyStream, board: Board) -> str:
     match stream:
         case I2CStream() if board.i2c and board.i2c.bus == stream.bus:
             return f"{board.i2c.enable}   ({board.i2c.pins})"
+        case SPIStream() if board.spi and board.spi.bus == stream.bus:
+            return f"{board.spi.enable}   ({board.spi.pins})"
         case OneWireStream() if board.onewire:
             return f"{board.onewire.enable}   (GPIO {board.onewire.gpio})"
         case CameraStream():

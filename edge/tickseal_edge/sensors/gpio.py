@@ -63,20 +63,29 @@ class GPIOCounter:
         self._request.release()
 
 
-def _request(path: str, line: int, edge: str, pull: str) -> Any:
+def request_line(
+    path: str, line: int, settings: Callable[[Any], Any], *, event_buffer_size: int = 0
+) -> Any:
+    """Return gpiod's request of one line.
+
+    Args:
+        path: of the chip.
+        line: number of the line on it.
+        settings: makes gpiod's LineSettings, given the library.
+        event_buffer_size: how many edges the kernel keeps; 0 for its default.
+    Raises:
+        DeviceError: the library or the line is not there.
+    """
     try:
         import gpiod  # noqa: PLC0415 - only where it is used
-        from gpiod.line import Bias, Direction, Edge  # noqa: PLC0415
     except ImportError:
-        raise DeviceError("a GPIO counter needs gpiod: pip install 'tickseal[sensors]'") from None
-    settings = gpiod.LineSettings(
-        direction=Direction.INPUT,
-        edge_detection=getattr(Edge, edge.upper()),
-        bias=Bias.DISABLED if pull == "none" else getattr(Bias, f"PULL_{pull.upper()}"),
-    )
+        raise DeviceError("GPIO lines need gpiod: pip install 'tickseal[sensors]'") from None
     try:
         return gpiod.request_lines(
-            path, config={line: settings}, consumer="tickseal", event_buffer_size=_BUFFER
+            path,
+            config={line: settings(gpiod)},
+            consumer="tickseal",
+            event_buffer_size=event_buffer_size,
         )
     except PermissionError:
         raise DeviceError(
@@ -86,3 +95,18 @@ def _request(path: str, line: int, edge: str, pull: str) -> Any:
         is_there = Path(path).exists()
         why = f"line {line} of {path} cannot be had ({error}); see `gpioinfo`"
         raise DeviceError(why if is_there else f"there is no {path}; see `gpiodetect`") from None
+
+
+def _request(path: str, line: int, edge: str, pull: str) -> Any:
+    def settings(gpiod: Any) -> Any:
+        kinds = gpiod.line
+        bias = (
+            kinds.Bias.DISABLED if pull == "none" else getattr(kinds.Bias, f"PULL_{pull}".upper())
+        )
+        return gpiod.LineSettings(
+            direction=kinds.Direction.INPUT,
+            edge_detection=getattr(kinds.Edge, edge.upper()),
+            bias=bias,
+        )
+
+    return request_line(path, line, settings, event_buffer_size=_BUFFER)

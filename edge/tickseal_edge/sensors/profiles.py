@@ -7,10 +7,11 @@ from tickseal_edge.sensors.readings import ReadingConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A sensor on an I2C bus.
+    """A sensor on an I2C bus; some can be wired to an SPI bus too.
 
     Args:
         driver: "module:class" of a Blinka driver.
+        spi_driver: the same for SPI; empty where the chip has none.
         package: on PyPI, that brings it.
         address: as the board comes from its maker.
         readings: all that it measures, with the limits of its data sheet.
@@ -20,6 +21,7 @@ class Profile:
     package: str
     address: int
     readings: tuple[ReadingConfig, ...]
+    spi_driver: str = ""
 
 
 def _axes(attribute: str, unit: str, most: float) -> tuple[ReadingConfig, ...]:
@@ -35,6 +37,7 @@ def _axes(attribute: str, unit: str, most: float) -> tuple[ReadingConfig, ...]:
 PROFILES: dict[str, Profile] = {
     "bme280": Profile(
         driver="adafruit_bme280.basic:Adafruit_BME280_I2C",
+        spi_driver="adafruit_bme280.basic:Adafruit_BME280_SPI",
         package="adafruit-circuitpython-bme280",
         address=0x77,
         readings=(

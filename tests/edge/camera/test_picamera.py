@@ -137,6 +137,26 @@ def test_single_pictures_are_encoded_as_they_are_asked_for() -> None:
     assert FakePicamera2.made.calls == ["start", "release", "stop", "close"]
 
 
+@pytest.mark.parametrize(
+    ("raised", "says"),
+    [
+        (TimeoutError(), "gave no picture for 5 s; see its cable"),
+        (RuntimeError("Camera frontend has timed out!"), "frontend has timed out"),
+    ],
+)
+def test_a_camera_that_stops_giving_single_pictures_is_gone(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, says: str
+) -> None:
+    one = camera("jpeg")
+
+    def fail(_camera: object, wait: float) -> None:
+        raise raised
+
+    monkeypatch.setattr(FakePicamera2, "capture_request", fail)
+    with pytest.raises(DeviceError, match=says):
+        one.capture(0)
+
+
 def test_what_is_not_there_says_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="list-cameras"):
         camera("jpeg", number=3)
