@@ -27,6 +27,8 @@ _WAIT_MS = 200
 _PREPARE_NS = 3 * _SECOND
 #: After a fault of the program itself the board starts anew, ms later.
 _RESTART_MS = 2000
+#: Garbage is collected whenever so many bytes have come: a collection takes a Pico some 10 ms.
+_GARBAGE_BYTES = 16384
 #: A stream whose turn has passed by so much is not made up for, ns.
 _BEHIND_NS = 2 * _SECOND
 
@@ -93,8 +95,11 @@ class Board:
                     session.wait_on(at_ns)
                 session.tend(at_ns)
                 if session.state == RUNNING:
+                    room = self._cable.channel.room
+                    if self._spool.offer(session, room):
+                        session.open_streams(at_ns)
                     sealing = [stream.generation for stream in self._streams]
-                    self._spool.work(session, self._queue, self._cable.channel.room, sealing)
+                    self._spool.work(session, self._queue, room, sealing)
             self._cable.flush(at_ns // _MILLISECOND)
             self._watch(at_ns)
             self._prepare(at_ns)
@@ -262,7 +267,7 @@ def forget() -> None:
 
 def run() -> None:
     """Run until Ctrl-C; start the board anew after a fault of the program."""
-    gc.threshold(4096)
+    gc.threshold(_GARBAGE_BYTES)
     try:
         board = Board(config.load())
     except TicksealError as fault:

@@ -137,7 +137,10 @@ class Session:
             raise RemoteProtocolError("the gateway is silent")
         if at_ns >= self._ping_ns:
             self._ping(at_ns)
-        for stream in self._streams:
+
+    def open_streams(self, at_ns: int) -> None:
+        """Ask for the generations that are due, once all offers were made (section 7.4)."""
+        for stream in self._streams if self.state == RUNNING else ():
             if not stream.asked and 0 <= stream.ask_ns <= at_ns:
                 self.send(stream.ask())
 

@@ -122,7 +122,7 @@ class Spool:
             outage.restart()
 
     def offered(self, handle: int, generation: int, accepted: bool) -> None:
-        """Take in the gateway's answer to the offer that is under way."""
+        """Take in the gateway's answer to the oldest offer that is under way."""
         for outage in self.outages:
             if outage.offered and not outage.accepted:
                 if accepted and outage.generation == generation:
@@ -138,6 +138,20 @@ class Spool:
                 while outage.frames and outage.frames[0][0] < until:
                     self._size -= _size(outage.frames.pop(0)[2])
 
+    def offer(self, session: "Any", room: "Any") -> bool:
+        """Offer what waits, as far as there is room; return whether all has been offered.
+
+        Before that no stream may be opened: the gateway chooses the number of a new generation
+        unlike those that it knows of, and the header tells them apart by 4 bits.
+        """
+        for outage in self.outages:
+            if not outage.offered:
+                if not room(len(outage.blob) + 64):
+                    return False
+                outage.offered = True
+                session.send({"m": "offer", "blob": outage.blob})
+        return True
+
     def work(self, session: "Any", send: "Any", room: "Any", sealing: "list[int]") -> bool:
         """Do the next thing that brings the spool to the gateway; return whether there was one.
 
@@ -148,14 +162,7 @@ class Spool:
             sealing: generations in which frames are still sealed.
         """
         for outage in self.outages:
-            if not outage.offered:
-                if not room(len(outage.blob) + 64):
-                    return False
-                outage.offered = True
-                session.send({"m": "offer", "blob": outage.blob})
-                return True
             if not outage.accepted:
-                # One offer at a time.
                 return False
         for outage in self.outages:
             head = {"handle": outage.handle, "generation": outage.generation}

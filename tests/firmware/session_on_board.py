@@ -68,6 +68,7 @@ for line in sys.stdin:
         elif asked["do"] == "record":
             session.receive(asked["kind"], unhexlify(asked["body"]), 1000)
             session.tend(1000)
+            session.open_streams(1000)
         else:
             segments = stream.seal(unhexlify(asked["payload"]), asked["tick"], 0)
     except Exception as error:

@@ -126,13 +126,15 @@ class SerialServer:
             await self._lost.wait()
         finally:
             self._stop_reading()
+            if self._link is not None:
+                # Whatever was said to the board may be lost: it must not stream on to nobody.
+                self._link.end()
+                self._reset(self._link.channel.link, now=True)
+                self._link = None
             asyncio.get_running_loop().remove_writer(file)
             self._file = -1
             if self._timer is not None:
                 self._timer.cancel()
-            if self._link is not None:
-                self._link.end()
-                self._link = None
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
