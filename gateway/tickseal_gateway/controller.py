@@ -132,6 +132,8 @@ class Controller:
         task = asyncio.get_running_loop().create_task(_quietly(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Where the loop ends before the task begins, Python would miss the await.
+        task.add_done_callback(lambda _: work.close())
 
     async def durably(self, write: Callable[[], T]) -> T:
         """Run a write of the registry off the event loop, in order; on return it is on the disk."""

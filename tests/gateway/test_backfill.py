@@ -177,3 +177,17 @@ def test_nothing_is_acknowledged_before_it_is_on_the_disk(
         assert stored(gateways) == list(range(10))
 
     run(main())
+
+
+def test_a_gateway_that_stops_before_it_acknowledges_leaves_nothing_half_begun(
+    gateways: GatewayFactory,
+) -> None:
+    # Warnings are errors here: Python warns of a coroutine that is never awaited.
+    async def main() -> None:
+        async with gateways.inside() as view:
+            controller = view._parts.controller
+            controller.spawn(controller.stored([]))
+            for task in controller._tasks:
+                task.cancel()
+
+    run(main())
