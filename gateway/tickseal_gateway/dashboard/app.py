@@ -31,6 +31,7 @@ from tickseal_gateway.dashboard.history import History
 from tickseal_gateway.dashboard.live import LivePage
 from tickseal_gateway.dashboard.pictures import MJPEG_TYPE, jpeg_of, mjpeg
 from tickseal_gateway.dashboard.qr import qr_svg
+from tickseal_gateway.dashboard.recordings import BusyError, Recordings
 from tickseal_gateway.status import GatewayView
 
 _logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ _COOKIE = "tickseal"
 _BODY_MOST = 8192
 _WATCHERS_MOST = 64
 Arguments: TypeAlias = dict[str, Any]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 Command: TypeAlias = Callable[[Arguments], Awaitable[object]]
 
 
@@ -55,6 +57,7 @@ class Application:
         is_tls: whether it is served over TLS, for the cookie.
         stopping: set when the server ends, so that endless answers end too.
         on_first_password: called once a first password was made.
+        recordings: None where nothing is recorded.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Application:
         is_tls: bool,
         stopping: asyncio.Event,
         on_first_password: Callable[[], None],
+        recordings: Recordings | None = None,
     ) -> None:
         self._view = view
         self._accounts = accounts
@@ -73,6 +77,7 @@ class Application:
         self._is_tls = is_tls
         self._stopping = stopping
         self._on_first_password = on_first_password
+        self._recordings = recordings
         self._watchers = 0
         self._commands: dict[str, Command] = {
             "invite": self._invite,
@@ -94,6 +99,7 @@ class Application:
                 Route("/api/password", self._password, methods=["POST"]),
                 Route("/api/status", self._status),
                 Route("/api/history", self._history_of),
+                *self._recording_routes(),
                 Route("/api/streams/{id:path}/picture.jpg", self._picture),
                 Route("/api/streams/{id:path}/live.mjpeg", self._mjpeg),
                 Route("/api/{command}", self._command, methods=["POST"]),
@@ -103,6 +109,27 @@ class Application:
             middleware=[Middleware(Guard, names)],
             exception_handlers={_Refused: _answer_refused, TicksealError: _answer_error},
         )
+
+    def _recording_routes(self) -> list[Route]:
+        if self._recordings is None:
+            return []
+        given = self._recordings
+
+        def for_session(answer: Endpoint) -> Endpoint:
+            # What was sealed away is for those who may command, not for all who may look on.
+            async def endpoint(request: Request) -> Response:
+                self._require_session(request)
+                return await answer(request)
+
+            return endpoint
+
+        return [
+            Route("/api/recordings", for_session(given.streams)),
+            Route("/api/recordings/bar", for_session(given.bar)),
+            Route("/api/recordings/readings", for_session(given.readings)),
+            Route("/api/recordings/pictures", for_session(given.pictures)),
+            Route("/api/recordings/download", for_session(given.download)),
+        ]
 
     # --- Who asks ---
 
@@ -117,7 +144,7 @@ class Application:
         if not self._may_read(request):
             raise _Refused(401, "log in first")
 
-    def _require_commander(self, request: Request) -> None:
+    def _require_session(self, request: Request) -> Session:
         session = self._session_of(request)
         if session is None:
             raise _Refused(
@@ -126,6 +153,10 @@ class Application:
                 if self._accounts.has_password
                 else "open the page by the link that the gateway showed when it started",
             )
+        return session
+
+    def _require_commander(self, request: Request) -> None:
+        session = self._require_session(request)
         if not _same(request.headers.get("x-csrf-token", ""), session.csrf):
             raise _Refused(403, "the page is of an earlier session: load it again")
 
@@ -139,6 +170,7 @@ class Application:
                 "may_read": self._may_read(request),
                 "may_command": session is not None,
                 "csrf": session.csrf if session else None,
+                "has_recordings": self._recordings is not None,
                 "password_shortest": PASSWORD_SHORTEST,
             }
         )
@@ -321,7 +353,7 @@ def _answer_refused(_: Request, error: Exception) -> Response:
 
 def _answer_error(_: Request, error: Exception) -> Response:
     status = 400
-    if isinstance(error, TooManyAttemptsError):
+    if isinstance(error, TooManyAttemptsError | BusyError):
         status = 429
     elif isinstance(error, AccessError):
         status = 403

@@ -21,7 +21,9 @@ from tickseal_gateway.config import ANY_HOST, Config, PageConfig
 from tickseal_gateway.dashboard.accounts import Accounts
 from tickseal_gateway.dashboard.app import Application
 from tickseal_gateway.dashboard.history import History
+from tickseal_gateway.dashboard.recordings import Recordings
 from tickseal_gateway.dashboard.tls import Certificate, given_certificate, own_certificate
+from tickseal_gateway.recordings.library import open_library
 from tickseal_gateway.service import READINGS_FILE
 from tickseal_gateway.status import GatewayView
 
@@ -45,7 +47,9 @@ async def serve(
         LinkError: its address or port cannot be had.
         ConfigError, StoreError: the certificate or the password file is not what it should be.
     """
-    page = Page(config.page, state, History(_readings_file(config, state)))
+    library = open_library(config, state)
+    recordings = Recordings(library) if library else None
+    page = Page(config.page, state, History(_readings_file(config, state)), recordings)
     await page.open()
     try:
         await page.serve(view, ready)
@@ -59,15 +63,23 @@ class Page:
     Args:
         state: the gateway's directory; the password's hash and the certificate lie there.
         history: for plots that are not empty when the page is opened.
+        recordings: None where nothing is recorded.
     Raises:
         ConfigError, StoreError: the certificate or the password file is not what it should be.
     """
 
-    def __init__(self, config: PageConfig, state: StateDirectory, history: History) -> None:
+    def __init__(
+        self,
+        config: PageConfig,
+        state: StateDirectory,
+        history: History,
+        recordings: Recordings | None = None,
+    ) -> None:
         self._config = config
         self._state = state
         self._accounts = Accounts(state)
         self._history = history
+        self._recordings = recordings
         self._socket: socket.socket | None = None
         self._certificate: Certificate | None = None
         self._port = config.port
@@ -166,6 +178,7 @@ class Page:
             is_tls=self._certificate is not None,
             stopping=stopping,
             on_first_password=move,
+            recordings=self._recordings,
         )
         server = _Server(
             uvicorn.Config(

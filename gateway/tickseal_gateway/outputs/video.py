@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import av
 import av.error
@@ -42,6 +43,13 @@ _DISK_FAULTS = (
 )  # fmt: skip
 #: Files open at once: one a stream.
 _OPEN_MOST = 256
+
+
+class Taker(Protocol):
+    """What a file's bytes can go to, in their order."""
+
+    def write(self, data: bytes) -> int:
+        """Take some."""
 
 
 class UnreadablePictureError(Exception):
@@ -121,18 +129,22 @@ class VideoFile:
     Args:
         path: where.
         first: its first picture, which must stand by itself; append it too.
+        into: takes the bytes in place of a file at `path`.
     Raises:
         UnreadablePictureError, FFmpegError, OSError: it cannot be begun.
     """
 
-    def __init__(self, path: Path, first: Content) -> None:
+    def __init__(self, path: Path, first: Content, *, into: "Taker | None" = None) -> None:
         self.path = path
         self._kind = (first.codec, first.width, first.height)
         self._started_ns = first.time_ns
         self._last_pts = -1
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if into is None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         template = _template(first)
-        self._container: OutputContainer = av.open(str(path), "w", format="mp4", options=_OPTIONS)
+        self._container: OutputContainer = av.open(
+            str(path) if into is None else into, "w", format="mp4", options=_OPTIONS
+        )
         try:
             with template:
                 stream = template.streams.video[0]

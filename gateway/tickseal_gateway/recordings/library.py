@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tickseal import control
 from tickseal.core.errors import StoreError
@@ -42,6 +43,14 @@ class Recorded:
         return self.files[0].hour * _HOUR_NS, (self.files[-1].hour + 1) * _HOUR_NS
 
 
+class Block(NamedTuple):
+    """What was written at once: when its ticks begin and end, ns TAI, and its bytes."""
+
+    start_ns: int
+    end_ns: int
+    size: int
+
+
 def open_library(config: Config, state: StateDirectory) -> "Library | None":
     """Return the recordings of a gateway that owns its state; None where it does not record."""
     if not config.recordings.record:
@@ -59,6 +68,8 @@ class Library:
     def __init__(self, folder: Path, key: bytes) -> None:
         self._folder = folder
         self._key = key
+        # A handle is one stream's for life, so its name is read from the disk once a file.
+        self._names: dict[int, tuple[Path, tuple[str, str] | None]] = {}
 
     def streams(self) -> list[Recorded]:
         """Return what is recorded.
@@ -70,8 +81,11 @@ class Library:
         for found in sorted(shelved(self._folder)):
             by_handle.setdefault(found.handle, []).append(found)
         by_id: dict[str, list[tuple[Shelved, str]]] = {}
-        for files in by_handle.values():
-            named = self._name_of(files)
+        for handle, files in by_handle.items():
+            newest = files[-1].path
+            if self._names.get(handle, (None,))[0] != newest:
+                self._names[handle] = (newest, self._name_of(files))
+            named = self._names[handle][1]
             if named is not None:
                 by_id.setdefault(named[0], []).extend((file, named[1]) for file in files)
         made = []
@@ -106,29 +120,55 @@ class Library:
         )
         return Recorded(id=stream_id, device="", files=tuple(files), size=0) if files else None
 
-    def pieces(self, recorded: Recorded, span_ns: tuple[int, int]) -> Iterator[Piece]:
+    def blocks(self, file: Shelved) -> list[Block]:
+        """Return the blocks of an hour, in the order of the file.
+
+        Raises:
+            StoreError: the file cannot be read, or its grants are not as they were written.
+        """
+        with RecordReader(file.path) as reader:
+            box = GrantBox(self._key, reader.salt)
+            found = []
+            for entries in _by_generation(reader.entries()).values():
+                first = self._first_grant(reader, box, entries)
+                if first is None:
+                    continue
+                parameters = StreamParameters.decode(first.parameters)
+                t0_ns, interval_ns = parameters.t0_ns, parameters.interval_ns
+                found += [
+                    Block(
+                        t0_ns + entry.first_tick * interval_ns,
+                        t0_ns + (entry.last_tick + 1) * interval_ns,
+                        entry.size,
+                    )
+                    for entry in entries
+                    if entry.kind == Kind.BLOCK
+                ]
+            return found
+
+    def pieces(
+        self, recorded: Recorded, span_ns: tuple[int, int], *, every: int = 1
+    ) -> Iterator[Piece]:
         """Yield what a span of time holds, with the keys of just that.
 
         Each piece must be gone through before the next is asked for.
 
         Args:
             span_ns: half-open, ns TAI.
+            every: take one block of so many: a sample of a span that is too long to open whole.
         Raises:
             StoreError: a file cannot be read, or its grants are not as they were written.
         """
         for file in recorded.files:
             if file.hour * _HOUR_NS < span_ns[1] and (file.hour + 1) * _HOUR_NS > span_ns[0]:
                 with RecordReader(file.path) as reader:
-                    yield from self._of_file(reader, file.handle, span_ns)
+                    yield from self._of_file(reader, file.handle, span_ns, every)
 
     def _of_file(
-        self, reader: RecordReader, handle: int, span_ns: tuple[int, int]
+        self, reader: RecordReader, handle: int, span_ns: tuple[int, int], every: int
     ) -> Iterator[Piece]:
         box = GrantBox(self._key, reader.salt)
-        by_generation: dict[int, list[Entry]] = {}
-        for entry in reader.entries():
-            by_generation.setdefault(entry.generation, []).append(entry)
-        for entries in by_generation.values():
+        for entries in _by_generation(reader.entries()).values():
             first = self._first_grant(reader, box, entries)
             if first is None:
                 continue
@@ -147,7 +187,8 @@ class Library:
                 generation = Generation.from_grant(
                     StreamMetadata.decode(first.metadata), parameters, nodes, handle=handle
                 )
-                rows = rows_between(reader, entries, part)
+                blocks = [entry for entry in entries if entry.kind == Kind.BLOCK]
+                rows = rows_between(reader, blocks[::every], part)
                 yield Piece(generation=generation, device=first.device, ticks=part, rows=rows)
 
     def _name_of(self, files: list[Shelved]) -> tuple[str, str] | None:
@@ -178,6 +219,13 @@ class Library:
             return decode_grant(box.open(sealed, place), reader.path)
         except StoreError as error:
             raise StoreError(f"{reader.path}: {error}") from None
+
+
+def _by_generation(entries: Iterable[Entry]) -> dict[int, list[Entry]]:
+    found: dict[int, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.generation, []).append(entry)
+    return found
 
 
 def _overlaps(entry: Entry, ticks: tuple[int, int], parameters: StreamParameters) -> bool:

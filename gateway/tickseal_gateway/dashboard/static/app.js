@@ -7,6 +7,7 @@ import { span } from "./format.js";
 import { enlarge } from "./large.js";
 import { Live, post, readSession } from "./live.js";
 import { readColours } from "./plot.js";
+import { recordings } from "./recordings.js";
 import { shown, store } from "./stream.js";
 import { Alarms, More, Totals } from "./summary.js";
 
@@ -110,6 +111,7 @@ async function enter() {
   if (session.may_read) $("door").replaceChildren();
   show($("door"), !session.may_read);
   show($("invite"), session.may_command);
+  show($("recordings"), session.may_command && session.has_recordings);
   show($("account"), session.may_command);
   setText($("account"), session.has_password ? "Log out" : "Make a password");
   if (!session.may_read) {
@@ -137,6 +139,7 @@ function notify({ message }) {
 $("invite").addEventListener("click", () =>
   dialogs.invite({ latest: () => snapshot, approve: actions.approve }),
 );
+$("recordings").addEventListener("click", recordings);
 $("account").addEventListener("click", async () => {
   if (!session.has_password) dialogs.setPassword(session, enter);
   else {

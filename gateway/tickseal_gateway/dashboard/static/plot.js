@@ -60,6 +60,19 @@ export function readColours() {
     colours[name] = style.getPropertyValue(`--plot-${name}`).trim();
 }
 
+/** Return the colours of the style sheet for what is drawn by hand. */
+export function readStyle() {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name) => style.getPropertyValue(name).trim();
+  return {
+    ...colours,
+    well: of("--well"),
+    ink: of("--ink"),
+    head: of("--bad"),
+    shade: of("--bar-shade"),
+  };
+}
+
 /** A small plot without axes. */
 export class Plot {
   constructor(series, span = 120_000) {
@@ -103,6 +116,8 @@ export class LargePlot {
     this.format = format;
     this.span = 300_000;
     this.cursor = null;
+    /** What stands at the right end. */
+    this.ends = "now";
     this.canvas = document.createElement("canvas");
     this.canvas.className = "large";
     this.canvas.addEventListener("pointermove", (event) => {
@@ -130,11 +145,12 @@ export class LargePlot {
       context.textAlign = "right";
       context.fillText(this.format(Math.abs(value) < step / 1e6 ? 0 : value), left - 8, y(value));
     }
-    for (let part = 0; part < 5; part++) {
-      const time = now - (part * this.span) / 5;
+    const parts = Math.max(2, Math.min(5, Math.floor((width - left) / 130)));
+    for (let part = 0; part < parts; part++) {
+      const time = now - (part * this.span) / parts;
       context.textAlign = part === 0 ? "right" : "center";
       context.fillText(
-        part === 0 ? "now" : clock(time, this.span),
+        part === 0 ? this.ends : clock(time, this.span),
         part === 0 ? width : x(time),
         height - 8,
       );
