@@ -27,15 +27,30 @@ def test_a_few_losses_are_what_udp_is() -> None:
 
 def test_many_losses_are_not() -> None:
     ways = Ways()
-    run(ways, 7, seconds=3)
+    run(ways, 7, seconds=7)
     assert ways.lossy == {"heat"}
     ways.clear()
     assert not ways.lossy
 
 
+def test_what_is_not_reported_yet_is_not_lost() -> None:
+    ways = Ways()
+    opened = 0
+    for tenth in range(200):
+        now_ns = tenth * SECOND // 10
+        ways.sent("heat", 7, now_ns)
+        # Nothing is lost; but it is reported after up to 1 s and 0.4 s of a slow way.
+        if tenth % 10 == 9:
+            opened = tenth + 1 - 4
+            ways.reported([ReportRow(1, 7, opened, opened, 0)], now_ns)
+        if tenth % 50 == 48:  # the judgement without a report comes at the worst of moments
+            ways.judge(now_ns)
+    assert not ways.lossy
+
+
 def test_a_network_that_lets_none_through_is_noticed_without_a_report() -> None:
     ways = Ways()
-    run(ways, 0, seconds=3, reports=False)
+    run(ways, 0, seconds=5, reports=False)
     assert ways.lossy == {"heat"}
 
 
