@@ -1,0 +1,135 @@
+"""Images for SD cards: a Raspberry Pi that enrols by itself when it is first switched on."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tickseal.core.errors import ConfigError
+from tickseal_edge.boards import load_boards
+from tickseal_edge.image.build import Built, build_image
+from tickseal_edge.image.contents import system_file
+from tickseal_edge.image.progress import Progress
+from tickseal_edge.image.request import Request, WiFi, read_config, read_public_key
+
+_EXAMPLES = """\b
+Examples:
+  tickseal image build --board rpi4 --invite TOKEN \\
+      --base raspios-lite-arm64.img.xz -o edge.img --ssh-key ~/.ssh/id_ed25519.pub
+  tickseal image build --board rpi-zero-2-w --invite @token.txt --base raspios.img.xz \\
+      -o edge.img --wifi Garden --wifi-country GB --config greenhouse.toml --hostname garden
+\b
+The Wi-Fi password is asked for, or taken from the variable TICKSEAL_WIFI_PASSWORD.
+"""
+_PASSWORD = "TICKSEAL_WIFI_PASSWORD"  # noqa: S105 - the name of a variable
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
+
+
+@app.callback()
+def image() -> None:
+    """Make images for SD cards."""
+
+
+@app.command(epilog=_EXAMPLES)
+def build(  # noqa: PLR0917 - typer names them
+    board: Annotated[str, typer.Option(help="What the card is for: rpi4, rpi-zero-2-w, ...")],
+    invite: Annotated[
+        str, typer.Option(help="From `tickseal gateway invite`; @FILE reads it from a file.")
+    ],
+    base: Annotated[
+        str,
+        typer.Option(help="Raspberry Pi OS (64-bit) as downloaded: .img, .img.xz, .zip, .gz."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The image to write.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="edge.toml; without: telemetry."),
+    ] = None,
+    ssh_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Public key that may log in; may be repeated."),
+    ] = None,
+    wifi: Annotated[str, typer.Option(metavar="SSID", help="Wi-Fi network to join.")] = "",
+    wifi_country: Annotated[str, typer.Option(metavar="CC", help="Such as GB, DE, US.")] = "",
+    hostname: Annotated[str, typer.Option(help="Without: the base image's.")] = "",
+    package: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another package from PyPI; may be repeated."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Download again what the cache has.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Put tickseal, its configuration and an invite into an image, ready to be flashed."""
+    boards = load_boards()
+    if board not in boards or boards[board].flash.method != "sd-card":
+        known = ", ".join(name for name, one in boards.items() if one.flash.method == "sd-card")
+        raise ConfigError(f"--board {board}: not a board with an SD card; known: {known}")
+    if output.exists() and not force:
+        raise ConfigError(f"{output} is there already; add --force to replace it")
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f"{output}: no folder {output.absolute().parent}")
+    text, settings = read_config(config, system_file("edge.toml"), boards[board])
+    request = Request(
+        board=boards[board],
+        board_name=board,
+        invite=_read_invite(invite),
+        config_text=text,
+        config=settings,
+        ssh_keys=tuple(key for one in ssh_key or [] for key in read_public_key(one)),
+        wifi=_read_wifi(wifi, wifi_country),
+        hostname=hostname,
+        packages=tuple(package or ()),
+    )
+    path = Path(base).expanduser()
+    if not path.is_file():
+        raise ConfigError(
+            f"--base {base}: no such file; download Raspberry Pi OS Lite (64-bit) from "
+            "raspberrypi.com/software/operating-systems"
+        )
+    built = build_image(request, path, output, Progress(quiet=as_json), refresh=refresh)
+    typer.echo(json.dumps(built.as_json()) if as_json else _as_text(built))
+
+
+def _read_invite(text: str) -> str:
+    if not text.startswith("@"):
+        return text.strip()
+    try:
+        return Path(text[1:]).expanduser().read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--invite {text}: cannot be read: {error}") from None
+
+
+def _read_wifi(ssid: str, country: str) -> WiFi | None:
+    if not ssid:
+        return None
+    password = os.environ.get(_PASSWORD)
+    if password is None:
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                f"the password of the Wi-Fi {ssid!r}: put it into the variable {_PASSWORD} (empty "
+                "where the network is open)"
+            )
+        password = typer.prompt(f"Password of {ssid}", hide_input=True, default="", err=True)
+    return WiFi(ssid=ssid, password=password, country=country.upper())
+
+
+def _as_text(built: Built) -> str:
+    login = f"ssh {built.login}@{built.hostname}.local" if built.login else "nobody"
+    lines = [
+        f"image     {built.image}, {built.size_bytes / 1e9:.2f} GB, for {built.board}",
+        f"base      {built.release}, Python {built.python}",
+        f"holds     tickseal {built.tickseal}, an invite to {', '.join(built.gateways)}",
+        f"switched  {', '.join(built.config_lines) or 'nothing'}",
+        f"login     {login}",
+        *(f"note      {note}" for note in built.notes),
+        "next      flash it to a card, put the card into the device, and switch it on; it enrols",
+        "          by itself. The invite is in the image: delete the file when it is flashed.",
+    ]
+    return "\n".join(lines)
