@@ -29,6 +29,7 @@ from tickseal_gateway.readings import Batch
 from tickseal_gateway.recordings.library import open_library
 from tickseal_gateway.recordings.recorder import make_recorder
 from tickseal_gateway.registry import Registry
+from tickseal_gateway.reserved import ReservedLinks
 from tickseal_gateway.serial import serve_boards
 from tickseal_gateway.status import Json, Parts
 from tickseal_gateway.store.sqlite import SQLiteStore
@@ -204,8 +205,15 @@ class Gateway:
                 )
 
     async def _receive(self, udp: UDPLink) -> None:
+        controller = self._controller
+        links = ReservedLinks(
+            udp,
+            self._table,
+            controller.ingest.take,
+            lambda: {connection.address for connection in controller.connections.values()},
+        )
         with contextlib.suppress(LinkError):  # closed on stopping
-            await self._controller.ingest.serve(udp)
+            await links.serve()
 
     async def _start_page(self, view: View, tasks: list[asyncio.Task[None]]) -> None:
         """Start the page where it is installed; the gateway does its work without it too.

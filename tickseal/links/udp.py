@@ -65,7 +65,14 @@ class UDPCounters:
 class UDPLink:
     """A UDP socket as a SegmentLink; make it with connect() or listen()."""
 
-    def __init__(self, sock: socket.socket, *, queue: int = QUEUE, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        queue: int = QUEUE,
+        batch: int = BATCH,
+        buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+    ) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._queue: list[tuple[bytes, Address]] = []
@@ -81,7 +88,7 @@ class UDPLink:
         self._kernel_dropped = 0
         self.counters = UDPCounters()
         sock.setblocking(False)
-        _widen(sock)
+        _widen(sock, buffer_bytes)
         with contextlib.suppress(OSError):  # Linux before 5.0: every datagram then comes by itself
             sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
         self._loop.add_reader(sock.fileno(), self._on_readable)
@@ -122,6 +129,28 @@ class UDPLink:
             LinkError: the address is not here, or the port is taken.
         """
         return cls(await bind(host, port, socket.SOCK_DGRAM), queue=queue, batch=batch)
+
+    def beside(self, peer: Address, buffer_bytes: int = RECEIVE_BUFFER_BYTES) -> "UDPLink":
+        """Return a link on the same port for one peer: the kernel gives it what that peer sends.
+
+        Args:
+            buffer_bytes: its own buffer in the kernel, which nobody else fills.
+        Raises:
+            LinkError: the kernel refuses.
+        """
+        sock = socket.socket(self._socket.family, socket.SOCK_DGRAM)
+        try:
+            # For this moment only: at no other may anybody else have the port.
+            for one in (self._socket, sock):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(self._socket.getsockname())
+            sock.connect(peer)
+        except OSError as error:
+            sock.close()
+            raise LinkError(f"no link for {peer[0]} port {peer[1]} alone: {error}") from None
+        finally:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        return UDPLink(sock, buffer_bytes=buffer_bytes)
 
     @property
     def address(self) -> Address:
@@ -334,8 +363,8 @@ def _group(segments: Sequence[bytes], at: int) -> int:
     return end if size else at + 1
 
 
-def _widen(sock: socket.socket) -> None:
+def _widen(sock: socket.socket, size: int) -> None:
     try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
     except OSError:  # without CAP_NET_ADMIN
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
