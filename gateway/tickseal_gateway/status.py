@@ -40,6 +40,9 @@ class GatewayView(Protocol):
     def latest_picture(self, stream_id: str) -> Picture | None:
         """Return the newest picture of a stream by its id."""
 
+    def pictures_after(self, stream_id: str, last: Picture | None) -> Sequence[Picture]:
+        """Return a stream's pictures that follow one, or else those from the last key on."""
+
     def subscribe(self) -> AsyncIterator[Json]:
         """Yield snapshots, at most five a second, until the gateway stops."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tickseal.generation import Generation
 from tickseal.receiving import ReceivedGeneration, SegmentReceiver
+from tickseal_gateway.footage import Footage
 from tickseal_gateway.readings import Picture, Reading, content_of
 from tickseal_gateway.registered import Device, Stream
 
@@ -83,7 +84,7 @@ class LiveStream:
         frames, payload_bytes: opened in all.
         withheld, unreadable: frames that no output got; that are not what the metadata promise.
         latest: the newest reading of each name.
-        picture: the newest picture.
+        footage: the newest pictures.
         last_frame_ns: when the last frame came, ns since 1970 UTC; 0 before the first.
         rate: frames a second, over the last seconds.
     """
@@ -102,7 +103,7 @@ class LiveStream:
         self.withheld = 0
         self.unreadable = 0
         self.latest: dict[str, Reading] = {}
-        self.picture: Picture | None = None
+        self.footage = Footage()
         self.last_frame_ns = 0
         # What generations that are gone have left behind.
         self._past_refusals: Counter[str] = Counter()
@@ -117,6 +118,11 @@ class LiveStream:
         """The live generation that was opened last."""
         live = [held for held in self.held.values() if not held.is_backfilled]
         return live[-1] if live else None
+
+    @property
+    def picture(self) -> Picture | None:
+        """The newest picture."""
+        return self.footage.newest
 
     @property
     def refusals(self) -> Counter[str]:

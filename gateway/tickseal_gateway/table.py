@@ -252,7 +252,7 @@ class StreamTable:
             if len(batch.readings) > readings:
                 stream.note(batch.readings[readings:])
             if len(batch.pictures) > pictures:
-                stream.picture = batch.pictures[-1]
+                stream.footage.add(batch.pictures[pictures:])
             if held.is_backfilled:
                 marks.append(FrameMark(generation.handle, generation.number, frame.number))
         for held in backfilled:

@@ -12,6 +12,7 @@ from tickseal.host.control_socket import Handler, Watcher
 from tickseal_gateway.readings import Picture
 from tickseal_gateway.registered import RegistryError
 from tickseal_gateway.status import Json, Parts, make_snapshot
+from tickseal_gateway.streams import LiveStream
 
 _HOUR_NS = 3600 * 1_000_000_000
 _FRESH_S = 0.1
@@ -48,9 +49,17 @@ class View:
 
     def latest_picture(self, stream_id: str) -> Picture | None:
         """Return the newest picture of a stream by its id."""
-        stream = self._controller.registry.stream_named(stream_id)
-        live = self._parts.table.get(stream.handle) if stream else None
+        live = self._live(stream_id)
         return live.picture if live else None
+
+    def pictures_after(self, stream_id: str, last: Picture | None) -> Sequence[Picture]:
+        """Return a stream's pictures that follow one, or else those from the last key on."""
+        live = self._live(stream_id)
+        return live.footage.after(last) if live else ()
+
+    def _live(self, stream_id: str) -> LiveStream | None:
+        stream = self._controller.registry.stream_named(stream_id)
+        return self._parts.table.get(stream.handle) if stream else None
 
     async def subscribe(self) -> AsyncIterator[Json]:
         """Yield snapshots, five a second, until the gateway stops."""

@@ -6,7 +6,7 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,12 +102,19 @@ class Streaming:
     """A device that streams readings and pictures until it is stopped."""
 
     def __init__(
-        self, site: RunningPage, token: str, *, prefix: str = "garden", picture: bool = True
+        self,
+        site: RunningPage,
+        token: str,
+        *,
+        prefix: str = "garden",
+        picture: bool = True,
+        video: Sequence[tuple[bytes, bool]] = (),
     ) -> None:
         self._site = site
         self._device = Device(token)
         self._prefix = prefix
         self._picture = picture
+        self._video = video
         self._work = asyncio.run_coroutine_threadsafe(self._run(), site.loop)
         self.value = 20.0
         self.is_silent = False
@@ -121,7 +128,8 @@ class Streaming:
         async with self._device.connected() as device:
             temperature, camera = f"{self._prefix}/temperature", f"{self._prefix}/camera"
             opened: set[str] = set()
-            for number in range(100_000):
+            camera_number = 0
+            for _ in range(100_000):
                 for stream_id, content in ((temperature, None), (camera, pictures.CONTENT)):
                     if stream_id in opened or (content and not self._picture):
                         continue
@@ -140,8 +148,25 @@ class Streaming:
                     if temperature in opened and not self.is_silent:
                         await device.send(self.value, temperature, "air")
                     if camera in opened and not self.is_silent:
-                        await device.udp.send(device.seal(picture(number), camera))
+                        await device.udp.send(device.seal(self._frame(camera_number), camera))
+                        camera_number += 1
                 await asyncio.sleep(0.05)
+
+    def _frame(self, number: int) -> bytes:
+        if not self._video:
+            return picture(number)
+        data, is_key = self._video[number % len(self._video)]
+        return pictures.encode_picture(
+            pictures.Picture(
+                codec="h264",
+                width=64,
+                height=48,
+                time_ns=time.time_ns(),
+                sequence=number,
+                is_key=is_key,
+                data=data,
+            )
+        )
 
 
 def picture(number: int, width: int = 160, height: int = 120) -> bytes:

@@ -2,18 +2,19 @@
 
 A browser opens few connections to one host, so cameras do not each get one. The page says which
 streams it shows; a picture goes out when the one before it was drawn, so a slow phone skips
-pictures and nothing piles up anywhere.
+pictures and nothing piles up anywhere. Of H.264, whose pictures need those before them, none is
+skipped but up to the next key picture.
 
 From the page, JSON: {"watch": [stream ids], "devices": [names]}, whose pictures and whose readings
 are on the screen, or {"drawn": stream id}. To the page: text is a snapshot; bytes are
-u16 length || JSON head || JPEG.
+u16 length || JSON head || JPEG, or a picture of H.264.
 """
 
 import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -84,14 +85,21 @@ class LivePage:
         loop = asyncio.get_running_loop()
         while True:
             for stream_id, (last, not_before) in list(self._watched.items()):
-                picture = self._view.latest_picture(stream_id)
-                if picture is None or picture is last or loop.time() < not_before:
+                if loop.time() < not_before:
                     continue
-                self._watched[stream_id] = (picture, loop.time() + _DRAWN_S)
-                data = jpeg_of(picture)
-                if data is not None:
-                    await self._socket.send_bytes(_head(picture) + data)
+                for picture in self._due(stream_id, last):
+                    self._watched[stream_id] = (picture, loop.time() + _DRAWN_S)
+                    await self._socket.send_bytes(_head(picture) + bytes(picture.picture.data))
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _due(self, stream_id: str, last: Picture | None) -> Sequence[Picture]:
+        """Return what a page is to draw after a picture that it has drawn."""
+        newest = self._view.latest_picture(stream_id)
+        if newest is None or newest is last:
+            return ()
+        if jpeg_of(newest) is not None:
+            return (newest,)
+        return self._view.pictures_after(stream_id, last) if newest.picture.codec == "h264" else ()
 
     async def _listen(self) -> None:
         while True:
@@ -134,6 +142,8 @@ def _head(picture: Picture) -> bytes:
             "width": content.width,
             "height": content.height,
             "sequence": content.sequence,
+            "codec": content.codec,
+            "is_key": content.is_key,
         }
     ).encode()
     return len(head).to_bytes(2, "big") + head

@@ -74,6 +74,52 @@ def test_readings_pictures_and_health_are_seen_live(
 SEQUENCE = "return document.querySelector('.picture canvas')?.dataset.sequence"
 
 
+def test_a_video_is_seen_live_by_who_comes_late(browser: Browser, site: RunningPage) -> None:
+    pytest.importorskip("av", reason="needs PyAV, which makes the video")
+    from test_video import h264  # noqa: PLC0415 - it needs PyAV
+
+    # One key picture, and then none for longer than this test takes.
+    device = Streaming(site, site.invite("garden"), video=h264(1000, key_every=1000))
+    try:
+        browser.open("about:blank")
+        browser.until(lambda: newest_sequence(site) > 15, "pictures without a key among them")
+        browser.open(site.link)
+        browser.until_text("20 °C", CARD)
+        if browser.run("return typeof VideoDecoder") == "undefined":
+            pytest.skip("this Chromium has no WebCodecs")
+        first = browser.until(lambda: browser.run(SEQUENCE), "a picture")
+        browser.until(lambda: int(browser.run(SEQUENCE)) > int(first) + 10, "the picture to move")
+        red, sequence = browser.run(
+            "const c = document.querySelector('.picture canvas');"
+            "return [c.getContext('2d').getImageData(5, 5, 1, 1).data[0], c.dataset.sequence]"
+        )
+        assert red == pytest.approx(int(sequence) * 8 % 256, abs=16)
+        assert "H.264" not in browser.text(CARD), "nothing to explain"
+    finally:
+        device.stop()
+
+
+def newest_sequence(site: RunningPage) -> int:
+    streams = site.view.snapshot()["streams"]
+    shown = [each["picture"]["sequence"] for each in streams if each["picture"]]  # type: ignore[attr-defined]
+    return max(shown, default=-1)
+
+
+def test_where_a_video_cannot_be_decoded_that_is_said(browser: Browser, site: RunningPage) -> None:
+    device = Streaming(site, site.invite("garden"), video=[(b"\0\0\0\1", True)])
+    browser.driver.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": "delete window.VideoDecoder"}
+    )
+    try:
+        browser.open(site.link)
+        browser.until_text("this browser has no decoder for H.264", CARD)
+    finally:
+        device.stop()
+        browser.driver.execute_cdp_cmd(
+            "Page.removeScriptToEvaluateOnNewDocument", {"identifier": "1"}
+        )
+
+
 def test_what_is_old_does_not_look_live(
     browser: Browser, site: RunningPage, garden: Streaming, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,7 @@ const empty = h(
 $("devices").append(search, empty, devices, revokedDetails);
 
 const actions = {
-  look: () => live?.watch(shown.keys(), wantedDevices()),
+  look: () => live?.watch(wantedPictures(), wantedDevices()),
   mayCommand: () => session?.may_command ?? false,
   approve: (device) => attempt(() => post("approve", { name: device.name })),
   rename: (device) =>
@@ -164,6 +164,10 @@ function take(fresh) {
   actions.look();
 }
 
+function wantedPictures() {
+  return [...shown].filter(([, tile]) => tile.canShow).map(([stream]) => stream);
+}
+
 // With many open, only those on the screen; a plot of what is off the screen then starts anew.
 function wantedDevices() {
   const open = [...cards.values()].filter((card) => card.isOpen);
@@ -236,12 +240,16 @@ async function readHistory(streams) {
   }
 }
 
-async function draw(stream, head, blob) {
-  await shown
-    .get(stream)
-    ?.draw(head, blob)
-    .catch(() => {});
-  live?.drawn(stream);
+// One after the other: pictures of a video need those before them.
+const drawing = new Map();
+
+function draw(stream, head, data) {
+  const before = drawing.get(stream) ?? Promise.resolve();
+  const now = before
+    .then(() => shown.get(stream)?.draw(head, data))
+    .catch(() => {})
+    .then(() => live?.drawn(stream));
+  drawing.set(stream, now);
 }
 
 // --- How the connection is ---

@@ -2,7 +2,7 @@
 
 const SILENT_MS = 5000;
 
-/** Calls onSnapshot(snapshot), onPicture(stream, head, blob) and onState("live" | "lost" | "refused"). */
+/** Calls onSnapshot(snapshot), onPicture(stream, head, data) and onState("live" | "lost" | "refused"). */
 export class Live {
   constructor({ onSnapshot, onPicture, onState }) {
     Object.assign(this, { onSnapshot, onPicture, onState });
@@ -80,11 +80,7 @@ export class Live {
   take(data) {
     const size = new DataView(data).getUint16(0);
     const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 2, size)));
-    this.onPicture(
-      head.stream,
-      head,
-      new Blob([new Uint8Array(data, 2 + size)], { type: "image/jpeg" }),
-    );
+    this.onPicture(head.stream, head, new Uint8Array(data, 2 + size));
   }
 }
 

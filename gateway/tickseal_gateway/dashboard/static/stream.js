@@ -3,6 +3,7 @@
 import { h, keep, setData, setText, show } from "./dom.js";
 import { ago, bytes, count, label, plain, quantity } from "./format.js";
 import { Plot, Series } from "./plot.js";
+import { Screen, hindrance } from "./video.js";
 
 // From this age on a value carries it. A series that lags its stream by more is stale by itself.
 const AGED_S = 3;
@@ -146,6 +147,8 @@ class PictureTile {
   constructor(panel) {
     this.panel = panel;
     this.canvas = h("canvas", { role: "img" });
+    this.screen = new Screen(this.canvas);
+    this.canShow = false;
     this.caption = h("span", { class: "caption" });
     this.note = h("span", { class: "age" });
     this.element = h(
@@ -169,6 +172,7 @@ class PictureTile {
 
   close() {
     onScreen.unobserve(this.element);
+    this.screen.reset();
     shown.delete(this.panel.stream.id);
   }
 
@@ -181,10 +185,12 @@ class PictureTile {
     const stream = this.panel.stream;
     const stale = stream.is_stale;
     setData(this.element, "stale", String(stale));
-    const canShow = picture.codec === "jpeg" || picture.codec === "mjpeg";
+    const blocked = hindrance(picture.codec);
+    this.canShow = !blocked;
+    const why = blocked || this.screen.fault;
     setText(
       this.caption,
-      `${picture.width} × ${picture.height}, ${bytes(picture.bytes)}${canShow ? "" : `, ${picture.codec}: not shown here`}`,
+      `${picture.width} × ${picture.height}, ${bytes(picture.bytes)}${why && `, ${why}`}`,
     );
     setText(
       this.note,
@@ -198,18 +204,9 @@ class PictureTile {
       this.canvas.style.aspectRatio = `${picture.width} / ${picture.height}`;
   }
 
-  /** Draw a picture that came; resolves when it is on the canvas. */
-  async draw(head, blob) {
-    const bitmap = await createImageBitmap(blob);
-    if (this.canvas.width !== bitmap.width || this.canvas.height !== bitmap.height) {
-      this.canvas.width = bitmap.width;
-      this.canvas.height = bitmap.height;
-      this.canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
-      this.canvas.dataset.sized = "true";
-    }
-    this.canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    this.canvas.dataset.sequence = head.sequence;
-    bitmap.close();
+  /** Draw a picture that came; resolves when the next may come. */
+  draw(head, data) {
+    return this.screen.draw({ ...head, time_ms: head.time_ns / 1e6 }, data);
   }
 }
 
