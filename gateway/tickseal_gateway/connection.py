@@ -16,6 +16,7 @@ from tickseal.links.sockets import site
 from tickseal.negotiation import NegotiationError, clamp
 from tickseal.opening import Buffer
 from tickseal.receiving import SegmentReceiver
+from tickseal_gateway.admission import Admitted
 from tickseal_gateway.registered import Device, DeviceState, Invite, OpeningRefusedError
 from tickseal_gateway.streams import Held
 
@@ -59,16 +60,12 @@ class Connection:
         self._static_public = b""
         self._invite: Invite | None = None
         self._name = ""
-        self._admitted: str | None = None
+        self._admitted: Admitted | None = None
         self._backfilled: dict[tuple[int, int], Held] = {}
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        place = site(self._link.peer)
-        if not self._controller.admission.enter(place):
-            self._link.abort()
-            return
-        self._admitted = place
+        self._admitted = self._controller.admission.enter(site(self._link.peer), self._link.abort)
         self._compact = self._controller.table.open_compact_lane()
         try:
             await self._converse()

@@ -13,6 +13,8 @@ from tickseal_gateway.admission import (
     BURST,
     HALF_OPEN_MOST,
     HALF_OPEN_PER_SITE,
+    NEWCOMERS_BURST,
+    NEWCOMERS_PER_SECOND,
     PER_SECOND,
     SITES_MOST,
     STRANGERS_BURST,
@@ -128,15 +130,15 @@ def test_silent_connections_are_few_and_keep_nobody_out(gateways: GatewayFactory
                 for _ in range(60):
                     with contextlib.suppress(LinkError):  # reset while it connected
                         silent.append(await TCPLink.connect("127.0.0.1", port))
-                await until(lambda: totals(view)["not_admitted"].get("half_open", 0) >= 28)
+                await until(lambda: totals(view)["not_admitted"].get("displaced", 0) >= 28)
                 assert totals(view)["half_open"] == HALF_OPEN_PER_SITE
                 await device.send(1)
                 await until(lambda: totals(view)["frames"] == 1)
-                for link in silent:
-                    link.abort()
-                await until(lambda: totals(view)["half_open"] == 0)
-            async with device.connected():
+            async with device.connected():  # from the same address, while they are there
                 await device.open()
+            for link in silent:
+                link.abort()
+            await until(lambda: totals(view)["half_open"] == 0)
 
     run(main())
 
@@ -148,30 +150,46 @@ def test_a_site_makes_so_many_handshakes_a_second_and_no_more() -> None:
     assert admission.admits("10.0.0.2", SECOND)
 
 
-def test_handshakes_under_way_are_few_from_one_site_and_in_all() -> None:
-    admission = Admission()
-    places = [f"10.0.0.{number}" for number in range(20)]
-    entered = [place for place in places for _ in range(100) if admission.enter(place)]
-    assert entered.count(places[0]) == HALF_OPEN_PER_SITE
-    assert len(entered) == admission.half_open == HALF_OPEN_MOST
-    for place in entered:
-        admission.leave(place)
+def test_handshakes_under_way_are_few_and_the_oldest_make_room() -> None:
+    admission, ended = Admission(), []
+    known = admission.enter("192.0.2.1", lambda: None)
+    admission.leave(known, has_session=True)
+    entered = [admission.enter("192.0.2.1", lambda: ended.append("known"))]
+    for number in range(20):
+        for turn in range(100):
+            name = f"{number}-{turn}"
+            place = f"10.0.0.{number}"
+            entered.append(admission.enter(place, lambda name=name: ended.append(name)))
+            assert admission.half_open <= HALF_OPEN_MOST
+    assert admission.half_open == HALF_OPEN_MOST
+    # One site's own go first, and nobody's whose devices are known.
+    assert ended[:2] == ["0-0", "0-1"]
+    assert len(ended) == len(entered) - HALF_OPEN_MOST == admission.refused["displaced"]
+    assert "known" not in ended
+    for one in entered:
+        admission.leave(one)
+        admission.leave(one)
     assert admission.half_open == 0
+    assert not admission._by_site
 
 
-def test_a_flood_from_many_sites_leaves_room_for_known_ones_in_bounded_memory() -> None:
+def test_a_flood_from_many_sites_leaves_room_for_known_and_new_ones_in_bounded_memory() -> None:
     admission = Admission()
-    assert admission.enter("192.0.2.1")
-    admission.leave("192.0.2.1", has_session=True)
+    admission.leave(admission.enter("192.0.2.1", lambda: None), has_session=True)
     admitted = 0
-    for number in range(20_000):
-        site = socket.inet_ntoa(number.to_bytes(4, "big"))
+    for number in range(20_000):  # in 2 s
+        site = socket.inet_ntoa((number % 1000).to_bytes(4, "big"))
         admitted += admission.admits(site, SECOND + number * SECOND // 10_000)
-    assert admitted <= STRANGERS_BURST + 2 * STRANGERS_PER_SECOND + 1
+    strangers = STRANGERS_BURST + 2 * STRANGERS_PER_SECOND
+    newcomers = NEWCOMERS_BURST + 2 * NEWCOMERS_PER_SECOND
+    assert strangers <= admitted <= strangers + newcomers + 2
     assert admission.admits("192.0.2.1", 3 * SECOND)
-    assert not admission.admits("192.0.2.2", 3 * SECOND)
+    assert admission.admits("192.0.2.2", 3 * SECOND)
+    for number in range(20_000):  # whoever has an address for each has no more of them
+        site = socket.inet_ntoa(number.to_bytes(4, "big"))
+        admission.admits(site, 3 * SECOND)
+    assert not admission.admits("192.0.2.3", 3 * SECOND)
     assert len(admission._buckets) <= SITES_MOST
-    assert not admission._half_open
 
 
 def test_garbage_on_the_control_socket_is_answered_or_dropped(gateways: GatewayFactory) -> None:
