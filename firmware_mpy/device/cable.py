@@ -5,6 +5,7 @@ import sys
 
 from tickseal.core import cable
 from tickseal.core.cobs import PacketReader, encode
+from tickseal.core.constants import RECORD_DATA
 from tickseal.core.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 #: Longest packet and record that the board takes.
 _BODY_BYTES = 4 + cable.FRAGMENT_MAX_BYTES
 _RECORD_BYTES = 1536
-#: Records that wait to be sent.
+#: Records that wait to be sent; so many bytes of them are for control messages only.
 _QUEUE_BYTES = 2048
+_CONTROL_BYTES = 512
 #: Bytes read in one go.
 _READ_BYTES = 512
 
@@ -81,13 +83,14 @@ class Cable:
         self.channel = cable.Channel(0, 0)
         self.unsent = 0
         self.was_reset = False
+        self._in_records = False
 
     def connect(self, link: int, now_ms: int) -> None:
         """Begin a connection of this number, u16; what the last one had to send is dropped."""
         self.channel = cable.Channel(
             link, now_ms, waits=True, record_bytes=_RECORD_BYTES, queue_bytes=_QUEUE_BYTES
         )
-        self.was_reset = False
+        self.was_reset = self._in_records = False
 
     def receive(self, wait_ms: int, now_ms: int) -> "list[tuple[int, bytes]]":
         """Wait for bytes, ms at most; return the records that they complete.
@@ -129,7 +132,20 @@ class Cable:
                 self._port.output.write(encode(body))
 
     def send_segments(self, segments: "list[bytes]") -> None:
-        """Send segments once; those that the cable does not take now are counted."""
+        """Send live segments; those that the cable does not take now are counted.
+
+        Once each; but while packets come damaged as a record, which is sent again as needed, and
+        until that has arrived, so that the order stays.
+        """
+        channel = self.channel
+        self._in_records = channel.is_noisy or (self._in_records and not channel.is_idle)
+        if self._in_records and segments:
+            body = b"".join([len(one).to_bytes(2, "big") + one for one in segments])
+            if channel.room(len(body) + _CONTROL_BYTES):
+                channel.queue(RECORD_DATA, body)
+            else:
+                self.unsent += len(segments)
+            return
         for segment in segments:
             if self._writable.poll(0):
                 self._port.output.write(encode(bytes((cable.SEGMENT,)) + segment))

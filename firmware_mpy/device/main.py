@@ -95,11 +95,11 @@ class Board:
                     session.wait_on(at_ns)
                 session.tend(at_ns)
                 if session.state == RUNNING:
-                    room = self._cable.channel.room
-                    if self._spool.offer(session, room):
+                    channel = self._cable.channel
+                    if self._spool.offer(session, channel):
                         session.open_streams(at_ns)
                     sealing = [stream.generation for stream in self._streams]
-                    self._spool.work(session, self._queue, room, sealing)
+                    self._spool.work(session, channel, sealing)
             self._cable.flush(at_ns // _MILLISECOND)
             self._watch(at_ns)
             self._prepare(at_ns)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SECOND = 1_000_000_000
 #: Half of what the compact header tells apart: the widest range of an announcement (section 4).
 _TICKS_MOST = 1 << constants.TICK_BITS[constants.COMPACT] - 1
+#: Room left for control messages and live segments.
+_LEAVE_BYTES = 1000
 #: Generations that wait at once.
 _MOST = 8
 
@@ -55,7 +57,7 @@ class Spool:
     Args:
         limit: most bytes of segments; the oldest frames make way.
     Attributes:
-        dropped: frames that made way so far.
+        dropped: frames that made way, or were too long to send, so far.
     """
 
     def __init__(self, limit: int) -> None:
@@ -138,7 +140,7 @@ class Spool:
                 while outage.frames and outage.frames[0][0] < until:
                     self._size -= _size(outage.frames.pop(0)[2])
 
-    def offer(self, session: "Any", room: "Any") -> bool:
+    def offer(self, session: "Any", channel: "Any") -> bool:
         """Offer what waits, as far as there is room; return whether all has been offered.
 
         Before that no stream may be opened: the gateway chooses the number of a new generation
@@ -146,19 +148,18 @@ class Spool:
         """
         for outage in self.outages:
             if not outage.offered:
-                if not room(len(outage.blob) + 64):
+                if not channel.room(len(outage.blob) + 64):
                     return False
                 outage.offered = True
                 session.send({"m": "offer", "blob": outage.blob})
         return True
 
-    def work(self, session: "Any", send: "Any", room: "Any", sealing: "list[int]") -> bool:
+    def work(self, session: "Any", channel: "Any", sealing: "list[int]") -> bool:
         """Do the next thing that brings the spool to the gateway; return whether there was one.
 
         Args:
             session: that runs.
-            send: takes a record of data.
-            room: tells whether a record of so many bytes can be queued.
+            channel: that takes records.
             sealing: generations in which frames are still sealed.
         """
         for outage in self.outages:
@@ -170,7 +171,7 @@ class Spool:
                 if number < outage.sent:
                     continue
                 body = b"".join([len(one).to_bytes(2, "big") + one for one in segments])
-                if not room(len(body) + 160):
+                if not channel.room(len(body) + _LEAVE_BYTES) and not channel.is_idle:
                     return False
                 if tick >= outage.announced:
                     last = outage.frames[-1]
@@ -179,11 +180,12 @@ class Spool:
                     head["frames"] = [number, last[0] + 1]
                     session.send(head)
                     outage.announced = until
-                send(constants.RECORD_DATA, body)
+                if not channel.queue(constants.RECORD_DATA, body):
+                    self.dropped += 1
                 outage.sent = number + 1
                 return True
             if not outage.frames and outage.generation not in sealing:
-                if not room(160):
+                if not channel.room(_LEAVE_BYTES):
                     return False
                 head["m"] = "backfilled"
                 session.send(head)

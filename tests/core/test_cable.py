@@ -129,8 +129,60 @@ def test_on_a_noisy_cable_pieces_are_shorter_and_come_again_sooner():
     for channel in (clean, noisy):
         channel.queue(5, bytes(64))
     assert len(clean.due(0)) == 1
-    assert len(noisy.due(0)) == 4
+    assert len(noisy.due(0)) == 6
     assert noisy.wait_ms(0) < clean.wait_ms(0)
+
+
+def test_on_a_noisy_cable_an_acknowledgement_goes_twice():
+    for noise, copies in ((False, 1), (True, 2)):
+        sender, receiver = cable.Channel(LINK, 0), cable.Channel(LINK, 0)
+        if noise:
+            receiver.disturbed(0)
+        sender.queue(5, b"x")
+        receiver.received(sender.due(0)[0])
+        assert len(receiver.due(0)) == copies
+
+
+def test_what_was_sent_before_something_that_came_is_lost_and_goes_again_at_once():
+    ends = Ends()
+    ends.host.queue(5, b"one")
+    ends.host.queue(5, b"two")
+    first, second = ends.host.due(0)
+    assert ends.board.received(second) == []
+    ends.host.acknowledged(ends.board.due(0)[0], 1)
+    assert ends.host.wait_ms(1) == 0
+    assert ends.host.due(1) == [first]
+    # It is on its way now: an older acknowledgement does not call it lost again.
+    ends.host.acknowledged(bytes((cable.ACK, 0x12, 0x34, 0, 1)), 2)
+    assert ends.host.due(2) == []
+    assert ends.board.received(first) == [(5, b"one"), (5, b"two")]
+
+
+def test_a_silent_end_is_asked_ever_more_seldom_and_one_that_is_heard_is_not():
+    for noise in (False, True):
+        channel = cable.Channel(LINK, 0)
+        channel.queue(5, b"x")
+        channel.due(0)
+        waits, now = [], 0
+        for _ in range(5):
+            if noise:
+                channel.disturbed(now)
+            waits.append(channel.wait_ms(now))
+            now += waits[-1]
+            channel.due(now)
+        assert waits == sorted(waits)
+        assert (waits[-1] == waits[0]) == noise
+        assert waits[-1] <= 400
+
+
+def test_a_record_that_waits_is_cut_as_the_cable_is_when_its_turn_comes():
+    channel = cable.Channel(LINK, 0, waits=True)
+    channel.queue(5, bytes(100))
+    channel.queue(5, bytes(100))
+    channel.due(0)
+    channel.disturbed(1)
+    channel.acknowledged(bytes((cable.ACK, 0x12, 0x34, 1, 0)), 1)
+    assert max(len(body) for body in channel.due(1)) == 16
 
 
 def test_only_a_first_handshake_message_opens_a_connection():

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,24 @@ from tickseal_gateway.readings import Batch, Reading
 from tickseal_gateway.table import StreamTable
 from tickseal_gateway.view import View
 
+from tickseal.opening import Buffer
+
 
 class Ledger:
     """Every reading that any gateway of a test opened, in the order of arrival."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.readings: list[Reading] = []
+        self._sealed: dict[bytes, set[bytes]] = {}
         take = StreamTable.take
 
-        def taking(table: StreamTable, *arguments: Any, **named: Any) -> Batch:
-            batch = take(table, *arguments, **named)
+        def taking(
+            table: StreamTable, segments: Sequence[Buffer], *arguments: Any, **named: Any
+        ) -> Batch:
+            for segment in map(bytes, segments):
+                # Of a compact header, frame number and index; and the key's hash.
+                self._sealed.setdefault(segment[5:16], set()).add(segment)
+            batch = take(table, segments, *arguments, **named)
             self.readings += batch.readings
             return batch
 
@@ -34,6 +42,11 @@ class Ledger:
     def counts(self) -> list[int]:
         """The values of the board's counter: each frame has another since the board started."""
         return [int(one.value or 0) for one in self.readings if one.name == "count"]
+
+    def check(self) -> None:
+        """Nothing was opened twice, and no two segments that came have the same key and nonce."""
+        assert self.opened_twice() == []
+        assert [sealed for sealed in self._sealed.values() if len(sealed) > 1] == []
 
     def opened_twice(self) -> list[tuple[str, int, int, str]]:
         """Frames that were opened more than once."""

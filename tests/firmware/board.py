@@ -13,7 +13,7 @@ HEAP = "192k"
 START = "import tickseal_board; tickseal_board.run()"
 STREAM = {
     "id": "board/counter",
-    "period_ms": 50,
+    "period_ms": 25,
     "interval_ms": 50,
     "sensors": [{"kind": "counter"}, {"kind": "memory"}],
 }

@@ -4,14 +4,24 @@ import asyncio
 import os
 import random
 import tty
+from collections.abc import Callable
 from typing import Self
+
+#: What noise makes of a byte.
+FAULTS: dict[str, Callable[[random.Random, int], bytes]] = {
+    "dropped": lambda _chance, _byte: b"",
+    "duplicated": lambda _chance, byte: bytes((byte, byte)),
+    "flipped": lambda chance, byte: bytes((byte ^ 1 << chance.randrange(8),)),
+    "inserted": lambda chance, byte: bytes((byte, chance.randrange(256))),
+}
 
 
 class TestCable:
     """Two terminals joined by a cable: `host` and `board` are their paths.
 
     Attributes:
-        noise: the chance of each byte to be dropped, doubled, changed, or followed by another.
+        noise: the chance of each byte to be damaged.
+        faults: what that means; of FAULTS.
         is_pulled: nothing passes while it is true.
         heard: all that passed, for an eavesdropper.
     """
@@ -20,6 +30,7 @@ class TestCable:
 
     def __init__(self, seed: int = 0) -> None:
         self.noise = 0.0
+        self.faults = list(FAULTS)
         self.is_pulled = False
         self.heard: list[bytes] | None = None
         self._random = random.Random(seed)
@@ -62,13 +73,10 @@ class TestCable:
             pass
 
     def _damage(self, data: bytes) -> bytes:
-        out = bytearray()
-        for byte in data:
-            if self._random.random() >= self.noise:
-                out.append(byte)
-                continue
-            other = self._random.randrange(256)
-            out += self._random.choice(
-                (b"", bytes((byte, byte)), bytes((other,)), bytes((byte, other)))
-            )
-        return bytes(out)
+        chance, faults = self._random, self.faults
+        return b"".join(
+            FAULTS[chance.choice(faults)](chance, byte)
+            if chance.random() < self.noise
+            else bytes((byte,))
+            for byte in data
+        )

@@ -35,7 +35,7 @@ def test_enrols_once_and_streams_again_after_each_cut_of_its_power(
             assert len({one.generation for one in ledger.readings}) == 4
             assert [one["name"] for one in view.snapshot()["devices"]] == ["device-1"]
             assert board.log() == ""
-        assert ledger.opened_twice() == []
+        ledger.check()
 
     run(scenario())
 
@@ -65,7 +65,7 @@ def test_a_gateway_that_restarts_gets_what_was_sealed_meanwhile(
                 await ledger.more(10)
             before = ledger.counts()[-1]
             asked.clear()
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
             async with gateway_on(gateways, cable) as view:
                 await ledger.more(60)
                 await settled(view)
@@ -74,13 +74,13 @@ def test_a_gateway_that_restarts_gets_what_was_sealed_meanwhile(
             # It was told of the end: what was under way just then is lost, and nothing more.
             missing = sorted(set(range(before + 1, counts[-1])) - set(counts))
             assert missing == list(range(before + 1, before + 1 + len(missing)))
-            assert len(missing) < 20, "one second, on a machine that is slow"
+            assert len(missing) < 30, "less than a second, on a machine that is slow"
             # Known to the gateway before it chose a number: 4 bits must tell the two apart.
             assert asked.index("OfflineGenerationOffered") < asked.index("OpenRequested")
             assert any(one.flags & 4 for one in ledger.readings)
             assert len(counts) == len(set(counts))
             assert board.log() == ""
-        assert ledger.opened_twice() == []
+        ledger.check()
 
     run(scenario())
 
@@ -113,6 +113,6 @@ def test_a_relay_passes_on_what_neither_it_nor_an_eavesdropper_can_read(
             assert all(b"streaming board/counter" in line for line in told)
             for word in (b"count\x01", b"memory", b"telemetry", token[-40:].encode(), *secrets):
                 assert word not in heard
-        assert ledger.opened_twice() == []
+        ledger.check()
 
     run(scenario())

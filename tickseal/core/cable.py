@@ -34,17 +34,18 @@ _HEAD = 4
 
 # --- Implementation ---
 #: Bytes of record in one packet, on a clean cable and on a noisy one: of the short packets one in
-#: four gets through where every twentieth byte is damaged. The first message comes before that is
-#: known.
+#: three gets through where every twentieth byte is damaged. The very first goes alone until it is
+#: answered, and before anything is known of the cable.
 _FRAGMENT_BYTES = 64
-_NOISY_FRAGMENT_BYTES = 16
-_FIRST_FRAGMENT_BYTES = 32
-#: A fragment that was not acknowledged within this time, ms, is sent again: soon on a noisy cable;
-#: else the other end may be busy.
+_NOISY_FRAGMENT_BYTES = 12
+_FIRST_FRAGMENT_BYTES = 1
+#: A fragment that was not acknowledged within this time, ms, is sent again: three times as long as
+#: the other end takes; on a clean cable twice as long each time that nothing at all is heard of it.
 _AGAIN_LEAST_MS = 50
+_AGAIN_LEAST_NOISY_MS = 15
 _AGAIN_FIRST_MS = 120
+_AGAIN_FIRST_NOISY_MS = 60
 _AGAIN_MOST_MS = 400
-_AGAIN_NOISY_MS = 60
 #: A cable is noisy for so long after a damaged packet, ms.
 _NOISY_MS = 2000
 #: Nothing was acknowledged for so long, ms: the other end is gone.
@@ -65,8 +66,9 @@ class Channel:
     """
 
     __slots__ = (
-        "_ack_due", "_again_ms", "_early", "_flying", "_heard_ms", "_limit", "_next", "_noisy_ms",
-        "_open", "_parts", "_queue", "_queued", "_room", "_seq", "link", "repeated",
+        "_ack_due", "_again_ms", "_at", "_early", "_flying", "_heard_ms", "_limit", "_next",
+        "_noisy_ms", "_open", "_parts", "_queue", "_queued", "_room", "_sent", "_seq", "_silent",
+        "link", "repeated",
     )  # fmt: skip
 
     def __init__(
@@ -82,13 +84,18 @@ class Channel:
         self.repeated = 0
         self._limit = record_bytes
         self._room = queue_bytes
-        # To be sent: type with MORE, and bytes. Sent, in order: number, packet, when, how often.
+        # To be sent: records, the first from byte _at on.
         self._queue: "list[tuple[int, bytes]]" = []
+        self._at = 0
         self._queued = 0
+        # Sent, in order: number, packet, when, how often, as the how manieth; -1 for lost.
         self._flying: "list[list[Any]]" = []
         self._seq = 0
+        self._sent = 0
         self._open = not waits
-        self._again_ms = _AGAIN_FIRST_MS
+        self._again_ms = 0
+        # How often in a row time ran out without a sign of the other end.
+        self._silent = 0
         self._noisy_ms = 0
         # Since when nothing was acknowledged that should have been.
         self._heard_ms = now_ms
@@ -108,59 +115,56 @@ class Channel:
         """Whether the other end has acknowledged anything."""
         return (self._open and self._seq > 0) or self._next > 0
 
+    @property
+    def is_noisy(self) -> bool:
+        """Whether packets came damaged, or did not come, of late."""
+        return self._noisy_ms > 0
+
     def room(self, size: int) -> bool:
         """Return whether a record with a body of this size can be queued."""
         return self._queued + size <= self._room
 
     def queue(self, kind: int, body: bytes) -> bool:
         """Queue a record; return False, and do nothing, where there is no room for it."""
-        size = len(body)
-        if self._queued + size > self._room:
+        if not self.room(len(body)):
             return False
-        self._queued += size
-        most = _NOISY_FRAGMENT_BYTES if self._noisy_ms else _FRAGMENT_BYTES
-        if kind <= RECORD_HYBRID:
-            most = _FIRST_FRAGMENT_BYTES
-        at = 0
-        while size - at > most:
-            self._queue.append((kind | MORE, body[at : at + most]))
-            at += most
-        self._queue.append((kind, body[at:]))
+        self._queued += len(body)
+        self._queue.append((kind, body))
         return True
 
     def disturbed(self, now_ms: int) -> None:
-        """Note that a packet came damaged."""
+        """Note that a packet came damaged, or was lost."""
         self._noisy_ms = now_ms + _NOISY_MS
+        self._silent = 0
 
     def due(self, now_ms: int) -> "list[bytes]":
         """Return the bodies of the packets to send now."""
+        if now_ms >= self._noisy_ms:
+            self._noisy_ms = 0
         packets: "list[bytes]" = []
         if self._ack_due:
             self._ack_due = False
-            packets.append(self._ack())
-        if now_ms >= self._noisy_ms:
-            self._noisy_ms = 0
+            # One of two gets through most noise, and saves sending what it acknowledges.
+            packets += [self._ack()] * (2 if self._noisy_ms else 1)
         again_ms = self._wait()
         late = False
         for flown in self._flying:
-            if now_ms - flown[2] >= again_ms:
-                late = True
-                flown[2] = now_ms
-                flown[3] += 1
+            if flown[4] < 0 or now_ms - flown[2] >= again_ms:
+                late = late or flown[4] >= 0
                 self.repeated += 1
+                self._send(flown, now_ms)
                 packets.append(flown[1])
         if late:
-            self._again_ms = min(self._again_ms * 3 // 2, _AGAIN_MOST_MS)
+            self._silent += 1
         if not self._flying:
             self._heard_ms = now_ms
         window = WINDOW if self._open else 1
         while self._queue and self._span() < window:
-            head, fragment = self._queue.pop(0)
-            self._queued -= len(fragment)
-            packet = self._head(head) + bytes((self._seq,)) + fragment
-            self._flying.append([self._seq, packet, now_ms, 1])
+            flown = [self._seq, self._cut(), 0, 0, 0]
             self._seq = self._seq + 1 & 0xFF
-            packets.append(packet)
+            self._flying.append(flown)
+            self._send(flown, now_ms)
+            packets.append(flown[1])
         return packets
 
     def wait_ms(self, now_ms: int) -> int:
@@ -169,8 +173,8 @@ class Channel:
             return 0
         if not self._flying:
             return -1
-        sent = min(flown[2] for flown in self._flying)
-        return max(0, int(sent) + self._wait() - now_ms)
+        due_ms = min([0 if flown[4] < 0 else flown[2] + self._wait() for flown in self._flying])
+        return max(0, int(due_ms) - now_ms)
 
     def is_dead(self, now_ms: int) -> bool:
         """Return whether the other end has acknowledged nothing for too long."""
@@ -181,20 +185,28 @@ class Channel:
         if len(body) != 5:
             return
         until, early = body[3], body[4]
+        self._silent = 0
+        newest = -1
         left = []
         for flown in self._flying:
             ahead = flown[0] - until & 0xFF
             if ahead < 0x80 and not (ahead and early >> ahead - 1 & 1):
                 left.append(flown)
-            elif flown[3] == 1:
+                continue
+            newest = max(newest, flown[4])
+            if flown[3] == 1:
                 # Of one that was sent again it is not known which was answered.
-                trip = now_ms - flown[2]
-                again = (self._again_ms + 3 * trip) // 2
-                self._again_ms = max(_AGAIN_LEAST_MS, min(again, _AGAIN_MOST_MS))
+                again = 3 * (now_ms - flown[2])
+                self._again_ms = (self._again_ms + again) // 2 if self._again_ms else again
         if len(left) < len(self._flying):
             self._open = True
             self._heard_ms = now_ms
         self._flying = left
+        for flown in left:
+            # A cable keeps the order: what was sent before something that came is lost.
+            if 0 <= flown[4] < newest:
+                flown[4] = -1
+                self.disturbed(now_ms)
 
     def received(self, body: bytes) -> "list[Record]":
         """Take in a packet with a fragment; return the records that it completes, in order.
@@ -203,6 +215,7 @@ class Channel:
             RemoteProtocolError: a record longer than is taken.
         """
         self._ack_due = True
+        self._silent = 0
         ahead = body[3] - self._next & 0xFF
         if ahead < WINDOW:
             self._early[body[3]] = (body[0], body[_HEAD:])
@@ -224,7 +237,34 @@ class Channel:
         return self._seq - self._flying[0][0] & 0xFF if self._flying else 0
 
     def _wait(self) -> int:
-        return min(self._again_ms, _AGAIN_NOISY_MS) if self._noisy_ms else self._again_ms
+        """Return after how many ms a fragment is sent again."""
+        if self._noisy_ms:
+            wait = max(_AGAIN_LEAST_NOISY_MS, self._again_ms or _AGAIN_FIRST_NOISY_MS)
+        else:
+            wait = max(_AGAIN_LEAST_MS, self._again_ms or _AGAIN_FIRST_MS)
+            wait <<= min(self._silent, 4)
+        return min(wait, _AGAIN_MOST_MS)
+
+    def _send(self, flown: "list[Any]", now_ms: int) -> None:
+        self._sent += 1
+        flown[2], flown[4] = now_ms, self._sent
+        flown[3] += 1
+
+    def _cut(self) -> bytes:
+        """Return the packet with the next fragment."""
+        kind, body = self._queue[0]
+        most = _NOISY_FRAGMENT_BYTES if self._noisy_ms else _FRAGMENT_BYTES
+        if kind <= RECORD_HYBRID:
+            most = _NOISY_FRAGMENT_BYTES if self._at else _FIRST_FRAGMENT_BYTES
+        fragment = body[self._at : self._at + most]
+        self._queued -= len(fragment)
+        self._at += len(fragment)
+        if self._at < len(body):
+            kind |= MORE
+        else:
+            self._queue.pop(0)
+            self._at = 0
+        return self._head(kind) + bytes((self._seq,)) + fragment
 
     def _head(self, kind: int) -> bytes:
         return bytes((kind, self.link >> 8, self.link & 0xFF))
