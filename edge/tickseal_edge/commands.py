@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tickseal.core.errors import EnrolmentError
 from tickseal.host.control_socket import NotRunningError, ask
+from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
@@ -34,8 +35,7 @@ from tickseal_edge.doctor.machine import (
     check_service,
     check_suite,
 )
-from tickseal_edge.enrolment import enrol_device
-from tickseal_edge.identity import Identity
+from tickseal_edge.enrolment import enrol_device, load_identity
 from tickseal_edge.memory import forget_streams
 from tickseal_edge.relay import relay
 from tickseal_edge.status import as_text
@@ -64,9 +64,9 @@ def enrol(
     settings = load_config(config)
     invite = InviteToken.parse(token)
     with StateDirectory.open(settings.state_path) as state:
-        if Identity.exists(state) and not force:
+        if DeviceIdentity.exists(state) and not force:
             raise EnrolmentError(
-                f"this device is enrolled already ({Identity.load(state).device}); "
+                f"this device is enrolled already ({load_identity(state).name}); "
                 "add --force to replace its identity"
             )
         private_key = X25519PrivateKey.generate().private_bytes_raw()
@@ -82,9 +82,9 @@ def enrol(
         )
         forget_streams(state)
     if as_json:
-        typer.echo(json.dumps({"device": identity.device, "addresses": identity.addresses}))
+        typer.echo(json.dumps({"device": identity.name, "addresses": identity.addresses}))
     else:
-        typer.echo(f"enrolled as {identity.device}; now run: tickseal edge run")
+        typer.echo(f"enrolled as {identity.name}; now run: tickseal edge run")
 
 
 @app.command(epilog="Example: tickseal edge run --config edge.toml")

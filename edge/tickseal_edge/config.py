@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tickseal.clock import ClockAction
-from tickseal.configuration import Between, Duration, Length, Size, parse_toml
+from tickseal.configuration import Between, Duration, Length, Size
 from tickseal.core.errors import ConfigError, EnrolmentError
+from tickseal.host.configuration_file import read_configuration
 from tickseal.invite import split_address
 from tickseal_edge.stream_config import AnyStream, HostStream
 
@@ -114,10 +115,4 @@ def load_config(path: Path | None) -> EdgeConfig:
     """
     if path is None:
         return EdgeConfig(streams=(HostStream(),))
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}:1: not UTF-8 text") from None
-    return parse_toml(text, EdgeConfig, where=str(path))
+    return read_configuration(path, EdgeConfig)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from tickseal import events as ev
 from tickseal.clock import ClockInterval
 from tickseal.core.errors import StoreError, TicksealError
+from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
 from tickseal.throttle import Throttle
 from tickseal_edge.connection import Connection
-from tickseal_edge.identity import Identity
 from tickseal_edge.memory import StreamMemory, begin_offline
 from tickseal_edge.spool import Spool
 from tickseal_edge.streams import OutgoingStream, SealedFrame
@@ -41,7 +41,7 @@ class Generations:
         outgoing: Mapping[str, OutgoingStream],
         keeps: Callable[[str], bool],
         send_live: Callable[[str, SealedFrame], None],
-        identity: Identity,
+        identity: DeviceIdentity,
         memory: StreamMemory,
         spool: Spool,
         suites: Sequence[int],

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from tickseal.clock import ClockInterval
 from tickseal.core.errors import RemoteProtocolError
 from tickseal.generation import Generation
+from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.state import StateDirectory
 from tickseal.metadata import StreamMetadata
 from tickseal.negotiation import pick_generation
 from tickseal.offline import OfflineGeneration, seal_offline_generation
 from tickseal.parameters import StreamParameters
-from tickseal_edge.identity import Identity
 
 _FILE = "streams.json"
 _SECOND = 1_000_000_000
@@ -79,7 +79,7 @@ def _lasting(row: Remembered) -> Remembered:
 def begin_offline(
     metadata: StreamMetadata,
     remembered: Remembered,
-    identity: Identity,
+    identity: DeviceIdentity,
     *,
     now: ClockInterval,
     held: Iterable[int],

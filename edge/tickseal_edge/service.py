@@ -21,8 +21,8 @@ from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.clock.utc import UTC
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.connection import Connection
+from tickseal_edge.enrolment import load_identity
 from tickseal_edge.generations import Generations
-from tickseal_edge.identity import Identity
 from tickseal_edge.lanes import Lane
 from tickseal_edge.memory import StreamMemory
 from tickseal_edge.pipeline import Pipeline
@@ -71,7 +71,7 @@ class EdgeService:
         self._software = software
         self._manager = manager or ServiceManager()
         self._started_ns = boottime_ns()
-        self._identity = Identity.load(state)
+        self._identity = load_identity(state)
         self._gateway_time = GatewayTimeFilter()
         self._own_clock = clock or build_clock(
             config.clock, lambda: self._gateway_time.now(boottime_ns())
@@ -134,7 +134,7 @@ class EdgeService:
         """Stream until told to stop; then say goodbye, within 2 s."""
         _logger.info(
             "device %s with %d stream(s); gateway at %s",
-            self._identity.device,
+            self._identity.name,
             len(self._outgoing),
             ", ".join(self._identity.addresses),
         )
@@ -255,12 +255,7 @@ class EdgeService:
     def _on_clock_event(self, event: ev.Event) -> None:
         match event:
             case ev.GatewayTime():
-                self._gateway_time.add(
-                    sent_monotonic_ns=event.sent_monotonic_ns,
-                    received_monotonic_ns=event.received_monotonic_ns,
-                    peer_earliest_ns=event.peer.earliest_ns,
-                    peer_latest_ns=event.peer.latest_ns,
-                )
+                self._clock.learn(event)
             case ev.ClockDisagreement():
                 _logger.error(
                     "the gateway's clock and this one disagree by %.3f s beyond both uncertainties",

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tickseal.clock import Clock, ClockInterval
+from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.generations import Generations
-from tickseal_edge.identity import Identity
 from tickseal_edge.pipeline import Pipeline
 from tickseal_edge.production import Production
 from tickseal_edge.spool import Spool
@@ -18,7 +18,7 @@ from tickseal_edge.uplink import Uplink
 
 def snapshot(
     *,
-    identity: Identity,
+    identity: DeviceIdentity,
     software: str,
     started_ns: int,
     uplink: Uplink,
@@ -36,7 +36,7 @@ def snapshot(
     link = uplink.state
     connection = uplink.connection
     return {
-        "device": identity.device,
+        "device": identity.name,
         "software": software,
         "uptime_s": round((now_ns - started_ns) / 1e9, 1),
         "gateway": {

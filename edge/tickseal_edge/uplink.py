@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from tickseal import events as ev
 from tickseal.clock import Clock
 from tickseal.core.errors import LinkError, LocalProtocolError
+from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
 from tickseal.links.backoff import Backoff
 from tickseal.negotiation import AcceptancePolicy
 from tickseal_edge.connection import Connection
-from tickseal_edge.identity import Identity
 
 _logger = logging.getLogger("tickseal.edge")
 
@@ -67,7 +67,7 @@ class Uplink:
     def __init__(
         self,
         *,
-        identity: Identity,
+        identity: DeviceIdentity,
         software: str,
         policy: AcceptancePolicy,
         clock: Clock,
@@ -111,7 +111,7 @@ class Uplink:
         self.state.address = address
         connection = self._attempt = Connection(
             credentials=self._identity.credentials(),
-            name=self._identity.device,
+            name=self._identity.name,
             software=self._software,
             policy=self._policy,
             clock=self._clock,

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tickseal.clock import ClockAction
-from tickseal.configuration import Between, Duration, Length, Size, parse_toml
+from tickseal.configuration import Between, Duration, Length, Size
 from tickseal.core import constants
 from tickseal.core.errors import ConfigError
+from tickseal.host.configuration_file import read_configuration
 from tickseal.invite import split_address
 from tickseal.negotiation import NegotiationPolicy, Span
 from tickseal.parameters import Profile, Renewal, Suite
@@ -275,10 +276,4 @@ def load(path: Path | None) -> Config:
         path = next((file for file in default_files() if file.is_file()), None)
         if path is None:
             return Config()
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}:1: not UTF-8 text") from None
-    return parse_toml(text, Config, where=str(path))
+    return read_configuration(path, Config)

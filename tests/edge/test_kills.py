@@ -15,7 +15,7 @@ import pytest
 from edge_device import STREAM, Device, until
 from fake_gateway import FakeGateway, Registry
 from tickseal_edge import spool_file
-from tickseal_edge.identity import Identity
+from tickseal_edge.enrolment import load_identity
 
 from tickseal import events as ev
 from tickseal import primitives
@@ -165,7 +165,7 @@ def test_who_steals_it_with_its_disk_and_memory_opens_nothing_that_waits(
     (spooled,) = (spool_file.read(data) for name, data in disk.items() if name.endswith(".spool"))
     assert spooled is not None
     with StateDirectory.open(device.path) as state:
-        identity = Identity.load(state)
+        identity = load_identity(state)
     public = primitives.x25519_public(identity.private_key)
     offline = open_offline_generation(
         spooled.blob, private=registry.private, device_public=public, psk=identity.psk

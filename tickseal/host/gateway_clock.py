@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tickseal.clock import Clock, ClockDiscipline, ClockInterval, GatewayTimeFilter
+from tickseal.events import GatewayTime
 from tickseal.host.kernel_clock import boottime_ns
 
 
@@ -16,7 +17,7 @@ class GatewayAssistedClock:
 
     Args:
         own: the device's own clock.
-        gateway_time: is given every exchange of ping and pong by the session's owner.
+        gateway_time: what is known of the gateway's time; learn() tells it.
         monotonic_ns: the clock whose readings gateway_time is given.
     """
 
@@ -29,6 +30,15 @@ class GatewayAssistedClock:
         self.own = own
         self._gateway_time = gateway_time
         self._monotonic_ns = monotonic_ns
+
+    def learn(self, event: GatewayTime) -> None:
+        """Take in what a session told of the gateway's time."""
+        self._gateway_time.add(
+            sent_monotonic_ns=event.sent_monotonic_ns,
+            received_monotonic_ns=event.received_monotonic_ns,
+            peer_earliest_ns=event.peer.earliest_ns,
+            peer_latest_ns=event.peer.latest_ns,
+        )
 
     def now(self) -> ClockInterval:
         """Return a reading."""

@@ -8,11 +8,12 @@ from tickseal import events as ev
 from tickseal.clock import Clock
 from tickseal.core.errors import LinkError, TicksealError
 from tickseal.host.control_socket import NotRunningError, ask
+from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.state import StateDirectory
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.connection import Connection
 from tickseal_edge.doctor.findings import Finding, bad, from_error, note, well
-from tickseal_edge.identity import Identity
+from tickseal_edge.enrolment import ENROL, load_identity
 from tickseal_edge.suites import policy_of
 
 _PATIENCE_S = 12.0
@@ -57,14 +58,14 @@ def check_gateway(config: EdgeConfig, software: str, clock: Clock) -> Iterator[F
         yield bad(
             "identity",
             "this device is not enrolled",
-            "on the gateway `tickseal gateway invite`, then here `tickseal edge enrol TOKEN`",
+            ENROL,
         )
         return
     try:
         with StateDirectory.open(config.state_path) as directory:
-            identity = Identity.load(directory)
+            identity = load_identity(directory)
             # The directory is owned meanwhile: a service that starts now cannot be displaced.
-            yield well("identity", f"enrolled as {identity.device}")
+            yield well("identity", f"enrolled as {identity.name}")
             for address in identity.addresses:
                 yield asyncio.run(_greet(identity, address, config, software, clock))
     except TicksealError as error:
@@ -72,7 +73,7 @@ def check_gateway(config: EdgeConfig, software: str, clock: Clock) -> Iterator[F
 
 
 async def _greet(
-    identity: Identity, address: str, config: EdgeConfig, software: str, clock: Clock
+    identity: DeviceIdentity, address: str, config: EdgeConfig, software: str, clock: Clock
 ) -> Finding:
     """Shake hands with the gateway at an address, and leave again."""
     problem = "it does not answer the handshake"
@@ -95,7 +96,7 @@ async def _greet(
 
     connection = Connection(
         credentials=identity.credentials(),
-        name=identity.device,
+        name=identity.name,
         software=software,
         policy=policy_of(config.suite),
         clock=clock,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from tickseal.configuration import Length, parse_toml
-from tickseal.core.errors import ConfigError
+from tickseal.configuration import Length
+from tickseal.host.configuration_file import read_configuration
 from tickseal_gateway.config import Config, StoreConfig
 from tickseal_gateway.outputs.settings import OutputConfig
 
@@ -77,13 +77,7 @@ def load(path: Path | None, state: Path | None = None) -> SinkSettings:
     settings = SinkSettings()
     path = path or next((file for file in default_files() if file.is_file()), None)
     if path is not None:
-        try:
-            text = path.read_text("utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path}:1: not UTF-8 text") from None
-        settings = parse_toml(text, SinkSettings, where=str(path))
+        settings = read_configuration(path, SinkSettings)
     if state is not None:
         settings = replace(settings, sink=replace(settings.sink, state=str(state)))
     return settings

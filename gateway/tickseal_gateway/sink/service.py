@@ -14,6 +14,7 @@ from tickseal import events as ev
 from tickseal.clock import GatewayTimeFilter
 from tickseal.core.errors import LinkError
 from tickseal.host.control_socket import ControlSocket
+from tickseal.host.conversation import Conversation
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.gateway_clock import GatewayAssistedClock
 from tickseal.host.kernel_clock import KernelClock, boottime_ns
@@ -22,9 +23,9 @@ from tickseal.host.state import StateDirectory
 from tickseal.links.backoff import Backoff
 from tickseal.sink_session import SinkSession
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
-from tickseal_gateway.outputs.configured import configured_outputs
+from tickseal_gateway.outputs.configured import configured_outputs, run_beside
 from tickseal_gateway.sink.config import SinkSettings
-from tickseal_gateway.sink.conversation import Conversation
+from tickseal_gateway.sink.enrolment import begin_session
 from tickseal_gateway.sink.recall import Recall
 from tickseal_gateway.sink.streams import GrantedStreams
 from tickseal_gateway.store.sqlite import SQLiteStore
@@ -54,11 +55,10 @@ class Sink:
         self._settings = settings
         self._identity = DeviceIdentity.load(state, enrol=ENROL)
         self._own_clock = KernelClock()
-        self._gateway_time = GatewayTimeFilter()
-        clock = GatewayAssistedClock(self._own_clock, self._gateway_time)
-        self.streams = GrantedStreams(clock)
+        self._clock = GatewayAssistedClock(self._own_clock, GatewayTimeFilter())
+        self.streams = GrantedStreams(self._clock)
         self._outputs = make_outputs(settings, state.path)
-        self._conversation: Conversation | None = None
+        self._conversation: Conversation[SinkSession] | None = None
         self._recall = Recall(state.path)
         self._once = Once(_logger)
         self._started_ns = time.time_ns()
@@ -125,11 +125,9 @@ class Sink:
             began_ns = boottime_ns()
             for address in self._identity.addresses:
                 self._address = address
+                session = begin_session(self._identity.credentials(), name=self._settings.sink.name)
                 self._conversation = conversation = Conversation(
-                    self._identity.credentials(),
-                    name=self._settings.sink.name,
-                    clock=self._own_clock,
-                    on_event=self._on_event,
+                    session, clock=self._own_clock, on_event=self._on_event
                 )
                 try:
                     closed = await conversation.run(address)
@@ -173,12 +171,7 @@ class Sink:
             case ev.StreamRefused():
                 _logger.warning("may not read %s: %s", event.stream_id, event.detail)
             case ev.GatewayTime():
-                self._gateway_time.add(
-                    sent_monotonic_ns=event.sent_monotonic_ns,
-                    received_monotonic_ns=event.received_monotonic_ns,
-                    peer_earliest_ns=event.peer.earliest_ns,
-                    peer_latest_ns=event.peer.latest_ns,
-                )
+                self._clock.learn(event)
             case ev.HandshakeRefused():
                 why = _PROBLEMS.get(event.reason, event.reason)
                 self._fails(f"the gateway refused this sink: {why}")
@@ -197,11 +190,13 @@ def make_outputs(settings: SinkSettings, state: Path) -> list[OutputRunner]:
     """Return the outputs that a configuration asks for, the store among them."""
     given = settings.store
     outputs: list[OutputRunner] = []
+    store: SQLiteStore | None = None
     if given.enabled:
         path = Path(given.path).expanduser() if given.path else state / "readings.db"
         store = SQLiteStore(path, retention_ns=given.retention_ns, gather_s=given.commit_ns / 1e9)
         outputs.append(OutputRunner(store))
-    return outputs + [OutputRunner(output) for output in configured_outputs(settings.as_gateway())]
+    further = configured_outputs(settings.as_gateway())
+    return outputs + [run_beside(output, store) for output in further]
 
 
 async def run(settings: SinkSettings, announce: Callable[[dict[str, Any]], None]) -> None:

@@ -1,56 +1,42 @@
-"""One session with the gateway, from its first record to its end, over TCP."""
+"""One session of a device with its gateway, from its first record to its end, over TCP."""
 
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable
-from importlib.metadata import version
+from typing import Generic, TypeVar
 
 from tickseal.clock import Clock
 from tickseal.core.errors import LinkError
-from tickseal.device_session import Credentials
+from tickseal.device_session import DeviceSession
 from tickseal.events import Event, SessionClosed
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.invite import split_address
 from tickseal.links.tcp import TCPLink
-from tickseal.parameters import Suite
-from tickseal.sink_session import SinkSession
 
 _logger = logging.getLogger(__name__)
 #: What the goodbye may take, s.
 _CLOSE_S = 0.5
 
-#: What is done about an event; it may call the session.
-Handler = Callable[[SinkSession, Event], None]
+S = TypeVar("S", bound=DeviceSession)
 
 
-class Conversation:
-    """One session and its connection.
+class Conversation(Generic[S]):
+    """One session and its connection, for what is said now and then; it has no lanes.
 
     Args:
-        credentials: whom it trusts, and as whom it appears.
-        name: what the sink calls itself.
-        clock: its own clock, never one that was taken from the gateway.
-        on_event: is given every event, in order.
+        session: a fresh one.
+        clock: the device's own clock, never one that was taken from the gateway.
+        on_event: is given the session and every event, in order; it may call the session.
     Attributes:
         session: the protocol's side of it.
     """
 
-    def __init__(
-        self, credentials: Credentials, *, name: str, clock: Clock, on_event: Handler
-    ) -> None:
+    def __init__(self, session: S, *, clock: Clock, on_event: Callable[[S, Event], None]) -> None:
+        self.session = session
         self._clock = clock
         self._on_event = on_event
         self._link: TCPLink | None = None
-        self.session = SinkSession(
-            credentials=credentials,
-            name=name,
-            software=f"tickseal {version('tickseal')}",
-            suites=tuple(int(suite) for suite in Suite),
-            random_bytes=os.urandom,
-            monotonic_ns=boottime_ns(),
-        )
 
     async def run(self, address: str) -> SessionClosed | None:
         """Connect, and run the session until it is over; cancelled, it says bye.
