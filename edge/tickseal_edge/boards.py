@@ -66,11 +66,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flash:
-    """How the software gets there: onto an SD card with a base image, or as a package."""
+    """How the software gets there: onto an SD card with a base image, or as a package.
+
+    Args:
+        base: the image to start from, for people.
+        config: where the running system has config.txt.
+        modules: of the kernel, loaded at boot for the buses.
+        debian: whether Debian's own kernel and firmware package run on it as well.
+    """
 
     method: Literal["sd-card", "package"]
     base: str
     config: str
+    modules: tuple[str, ...] = ()
+    debian: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,7 @@ def _fill(
         *contents.identity(request, system),
         *contents.login(request, system, _known_keys(root, system)),
         *contents.network(request.wifi, system),
+        *contents.firmware_defaults(lines, request.wifi, system),
     ]
     extras, packages = needed_packages(request.config)
     wanted = wheels.requirements(extras, [*packages, *request.packages])
@@ -146,6 +147,11 @@ def _notes(request: Request, system: System) -> list[str]:
         notes.append(
             "the base image lacks picamera2; once the device runs: sudo apt install "
             "python3-picamera2 && sudo systemctl restart tickseal-edge"
+        )
+    if system.has_raspi_firmware and len(contents.switched_on(request)) > 1:
+        notes.append(
+            "Debian's own kernel may not obey all of the lines for config.txt; for sensors and "
+            "cameras on the board's pins take Raspberry Pi OS"
         )
     if not request.ssh_keys:
         notes.append("nobody can log in over the network; --ssh-key FILE.pub would let you in")

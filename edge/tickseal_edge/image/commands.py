@@ -12,6 +12,7 @@ from tickseal.core.errors import ConfigError
 from tickseal_edge.boards import load_boards
 from tickseal_edge.image.build import Built, build_image
 from tickseal_edge.image.contents import system_file
+from tickseal_edge.image.debian import debian_base
 from tickseal_edge.image.progress import Progress
 from tickseal_edge.image.request import Request, WiFi, read_config, read_public_key
 
@@ -21,6 +22,7 @@ Examples:
       --base raspios-lite-arm64.img.xz -o edge.img --ssh-key ~/.ssh/id_ed25519.pub
   tickseal image build --board rpi-zero-2-w --invite @token.txt --base raspios.img.xz \\
       -o edge.img --wifi Garden --wifi-country GB --config greenhouse.toml --hostname garden
+  tickseal image build --board rpi4 --invite TOKEN --base debian -o edge.img
 \b
 The Wi-Fi password is asked for, or taken from the variable TICKSEAL_WIFI_PASSWORD.
 """
@@ -42,7 +44,11 @@ def build(  # noqa: PLR0917 - typer names them
     ],
     base: Annotated[
         str,
-        typer.Option(help="Raspberry Pi OS (64-bit) as downloaded: .img, .img.xz, .zip, .gz."),
+        typer.Option(
+            metavar="IMAGE|debian",
+            help="Raspberry Pi OS (64-bit) as downloaded: .img, .img.xz, .zip, .gz; or `debian`: "
+            "made here from Debian's own packages.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The image to write.")],
     config: Annotated[
@@ -87,14 +93,27 @@ def build(  # noqa: PLR0917 - typer names them
         hostname=hostname,
         packages=tuple(package or ()),
     )
+    progress = Progress(quiet=as_json)
+    path = _find_base(base, request, progress, refresh=refresh)
+    built = build_image(request, path, output, progress, refresh=refresh)
+    typer.echo(json.dumps(built.as_json()) if as_json else _as_text(built))
+
+
+def _find_base(base: str, request: Request, progress: Progress, *, refresh: bool) -> Path:
+    if base == "debian":
+        if not request.board.flash.debian:
+            raise ConfigError(
+                f"--base debian: Debian's kernel does not run {request.board.name} well enough; "
+                "take Raspberry Pi OS"
+            )
+        return debian_base(progress, refresh=refresh)
     path = Path(base).expanduser()
     if not path.is_file():
         raise ConfigError(
             f"--base {base}: no such file; download Raspberry Pi OS Lite (64-bit) from "
-            "raspberrypi.com/software/operating-systems"
+            "raspberrypi.com/software/operating-systems, or give `debian`"
         )
-    built = build_image(request, path, output, Progress(quiet=as_json), refresh=refresh)
-    typer.echo(json.dumps(built.as_json()) if as_json else _as_text(built))
+    return path
 
 
 def _read_invite(text: str) -> str:

@@ -8,7 +8,7 @@ from tickseal_edge.image.entries import Entry, directory, tree
 from tickseal_edge.image.programs import ImageError
 from tickseal_edge.image.request import STATE, Request, WiFi
 from tickseal_edge.image.system import System, User
-from tickseal_edge.stream_config import CameraStream, GPIOStream, OneWireStream
+from tickseal_edge.stream_config import CameraStream, GPIOStream, OneWireStream, SPIStream
 
 PREFIX = "/opt/tickseal"
 _UNITS = "/etc/systemd/system"
@@ -67,9 +67,8 @@ def service(request: Request) -> Iterator[Entry]:
     yield Entry(path="/etc/tickseal/first-boot", content=b"")
     yield directory(STATE, mode=0o700)
     yield Entry(path=f"{STATE}/invite", content=f"{request.invite}\n".encode(), mode=0o600)
-    if request.board.i2c:
-        # The overlay brings the bus, and this /dev/i2c-N.
-        yield Entry(path="/etc/modules-load.d/tickseal.conf", content=b"i2c-dev\n")
+    text = "".join(f"{name}\n" for name in request.board.flash.modules)
+    yield Entry(path="/etc/modules-load.d/tickseal.conf", content=text.encode())
 
 
 def identity(request: Request, system: System) -> Iterator[Entry]:
@@ -146,6 +145,8 @@ def switched_on(request: Request) -> list[str]:
     board, config = request.board, request.config
     kinds = {type(stream) for stream in config.streams}
     lines = [board.i2c.enable] if board.i2c else []
+    if board.spi and SPIStream in kinds:
+        lines.append(board.spi.enable)
     if board.camera.enable and CameraStream in kinds:
         lines.append(board.camera.enable)
     if board.onewire and OneWireStream in kinds:
@@ -156,6 +157,17 @@ def switched_on(request: Request) -> list[str]:
             raise ImageError(f"GPIO {board.pps.gpio} is the board's PPS and a stream's line too")
         lines.append(board.pps.enable)
     return lines
+
+
+def firmware_defaults(lines: list[str], wifi: WiFi | None, system: System) -> Iterator[Entry]:
+    """Return what Debian makes config.txt and cmdline.txt from when it updates the kernel."""
+    if not system.has_raspi_firmware:
+        return
+    text = "".join(f"{line}\n" for line in lines)
+    yield Entry(path="/etc/default/raspi-firmware-custom", content=text.encode())
+    if wifi is not None:
+        text = f"cfg80211.ieee80211_regdom={wifi.country}\n"
+        yield Entry(path="/etc/default/raspi-extra-cmdline", content=text.encode())
 
 
 def _authorized(user: User, keys: tuple[str, ...], known: bytes) -> Iterator[Entry]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tickseal_edge.image.programs import ImageError
 
-_NOT_IN_A_PATH = set('"\\\n\0')
+_NOT_IN_A_PATH = set('"\n\0')
 _BLOCK = 4096
 
 

@@ -9,15 +9,14 @@ from tickseal.core.errors import TicksealError
 
 #: Each with the Debian package that has it.
 PACKAGES = {
+    "arch-test": "arch-test",
     "debugfs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
-    "genext2fs": "genext2fs",
     "mcopy": "mtools",
     "mformat": "mtools",
+    "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "mtype": "mtools",
-    "resize2fs": "e2fsprogs",
-    "tune2fs": "e2fsprogs",
 }
 #: Programs of the system administrator are not in everybody's PATH.
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

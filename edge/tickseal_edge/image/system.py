@@ -31,6 +31,8 @@ class System:
         python: "3.11" or later.
         user: the first one; None where there is none yet.
         has_networkmanager, has_cloud_init, has_picamera2: whether these are installed.
+        has_raspi_firmware: whether Debian's package makes config.txt and cmdline.txt, again and
+            again, from what is in /etc/default.
         asks_for_user: whether a first boot asks at the screen for a user's name and password.
         hostname: as it is.
         hosts: the text of /etc/hosts.
@@ -42,6 +44,7 @@ class System:
     has_networkmanager: bool
     has_cloud_init: bool
     has_picamera2: bool
+    has_raspi_firmware: bool
     asks_for_user: bool
     hostname: str
     hosts: str
@@ -75,10 +78,13 @@ def look_at(root: Ext4) -> System:
             "/usr/sbin/NetworkManager",
             "/etc/cloud/cloud.cfg",
             "/usr/lib/python3/dist-packages/picamera2",
+            "/etc/default/raspi-firmware",
             "/usr/lib/systemd/system/userconfig.service",
         ]
     )
-    networkmanager, cloud_init, picamera2, wizard = (there[path] is not None for path in wanted)
+    networkmanager, cloud_init, picamera2, raspi_firmware, wizard = (
+        there[path] is not None for path in wanted
+    )
     return System(
         release=release,
         python=f"3.{python}",
@@ -86,6 +92,7 @@ def look_at(root: Ext4) -> System:
         has_networkmanager=networkmanager,
         has_cloud_init=cloud_init,
         has_picamera2=picamera2,
+        has_raspi_firmware=raspi_firmware,
         asks_for_user=wizard,
         hostname=_text(root, "/etc/hostname").strip(),
         hosts=_text(root, "/etc/hosts"),

@@ -1,5 +1,7 @@
 """Requests and stand-in images; packages come from no index here."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +65,11 @@ def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
     monkeypatch.setattr(wheels, "collect", collect)
     monkeypatch.setattr(wheels, "install", install)
     return asked
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a folder in memory: images are flushed to disk, for which no test need wait."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)

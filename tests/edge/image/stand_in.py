@@ -16,7 +16,7 @@ from tickseal_edge.image.partitions import Layout, Partition, write_layout
 from tickseal_edge.image.programs import PACKAGES
 
 MIB = 1 << 20
-BOOT = Partition(start=8 * MIB, size=40 * MIB)
+BOOT = Partition(start=8 * MIB, size=34 * MIB)
 CONFIG = "dtparam=audio=on\ncamera_auto_detect=1\n\n[cm4]\notg_mode=1\n\n[all]\n"
 COMMAND_LINE = (
     "console=serial0,115200 console=tty1 root=PARTUUID=4b1dc0de-02 rootfstype=ext4 "
@@ -81,7 +81,7 @@ class StandIn:
     boot_files: Mapping[str, str] = field(
         default_factory=lambda: {"config.txt": CONFIG, "cmdline.txt": COMMAND_LINE}
     )
-    root_mib: int = 48
+    root_mib: int = 16
 
     @property
     def layout(self) -> Layout:

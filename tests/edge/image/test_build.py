@@ -225,7 +225,7 @@ def test_a_base_that_will_not_do_is_refused_and_nothing_is_left(
         (lambda data: data[: len(data) // 2], "cut off"),
         (lambda data: data[:100], "no partition table"),
         (lambda data: lzma.compress(data, preset=0)[:5000], "damaged"),
-        (lambda data: data[: 48 << 20] + bytes(len(data) - (48 << 20)), "debugfs|ext4"),
+        (lambda data: data[: 42 << 20] + bytes(len(data) - (42 << 20)), "debugfs|ext4"),
     ],
     ids=["cut off", "short", "packed and cut off", "no file system"],
 )
