@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from itertools import count
+from itertools import count, zip_longest
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 #: What MicroPython has beyond Python.
@@ -35,6 +35,27 @@ _PYTHON = (
     tuple,
 )  # fmt: skip
 _FOREIGN = {name for thing in _PYTHON for name in dir(thing)} | set(_MICROPYTHON.split())
+#: Names that MicroPython has in its own code, on every port: they cost no memory, and those that
+#: the program does not use otherwise can stand for its own. The first line is part of .mpy files'
+#: format, so that they cost next to nothing on flash either.
+_IN_ROM = """
+abs all any args bool bytecode callable chr classmethod close copy count dict dir divmod end
+endswith eval exec extend find format get getattr globals hash index insert isalpha isdigit islower
+isspace isupper issubclass iter join keys list locals lower lstrip map object ord popitem pow
+readinto readline remove repr reverse rfind rindex round rsplit rstrip send sep set setattr
+setdefault sort sorted split staticmethod step stop strip sum super throw upper values zip builtins
+little
+ARRAY PTR RAW UINT VOID acos acosh asin asinh atan atan2 atanh bin calcsize ceil center chdir choice
+cos cosh decode degrees deque difference discard e encode enumerate erf erfc exp expm1 fabs
+factorial filter floor flush fmod frexp fromkeys frozenset gamma getcwd getter getvalue heapify
+heappop heappush help hex hexlify ilistdir implementation intersection isclose isdisjoint isfinite
+isinf isnan issubset issuperset ldexp lgamma listdir load loads log log10 log2 max match maxsize min
+mkdir mktime modf modules mount namedtuple oct pack partition path pi platform popleft property
+radians randint random rect rename reversed rmdir rpartition search seed seek setter sin sinh slice
+splitlines sqrt statvfs stderr tan tanh tell trunc umount unhexlify uniform union unpack version
+sizeof addressof dump dumps phase polar bytes_at sha1 md5 collect isenabled exit argv randrange
+getrandbits print_exception umount sleep_us sleep_ms sleep time_ns localtime gmtime idle mem8 mem16
+"""
 #: Modules whose constructors are called with what stands in a configuration file.
 _CONFIGURED = ("device_cable__", "device_sensors__")
 #: Methods that are found by a name that is made at run time.
@@ -65,16 +86,83 @@ def rename(tree: ast.Module) -> None:
         used.update(_names(node))
         own.update(_defined(node))
     own = {name for name in own - kept if not (name.startswith(("__", _BUILT)) or len(name) < 3)}
-    fresh = _fresh(kept | set(used))
-    short = {name: next(fresh) for name, _ in used.most_common() if name in own}
+    constants = {
+        statement.targets[0].id
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Name)
+        and isinstance(statement.value, ast.Call)
+        and isinstance(statement.value.func, ast.Name)
+        and statement.value.func.id == "const"
+    }
+    stay = _kept_by_a_board(tree) - constants
+    order = sorted(own, key=lambda name: (name not in stay, -used[name], name))
+    members, plain = _members(tree), _plain(tree)
+    fresh = _fresh(set(used))
+    short: dict[str, str] = {}
+    # A member and a plain name may be called alike: whatever stands behind a dot is a member.
+    pairs = zip_longest(
+        [name for name in order if name not in plain],
+        [name for name in order if name not in members],
+    )
+    for pair in (*pairs, *([name] for name in order if name in members & plain)):
+        fitting = next(fresh)
+        short.update({name: fitting for name in pair if name is not None})
     # mpy-cross writes out constants whose names begin with a low line.
-    for statement in tree.body:
-        match statement:
-            case ast.Assign([ast.Name(name)], ast.Call(ast.Name("const"))) if name in short:
-                short[name] = "_" + short[name]
-            case _:
-                pass
+    for name in constants & own:
+        short[name] = "_" + short[name]
     _apply(tree, short)
+
+
+def _kept_by_a_board(tree: ast.Module) -> set[str]:
+    """Return the names that are there when the program runs: all but those of local variables."""
+    found = {name for statement in tree.body for name in _defined(statement)}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            found.update(one.id for one in statement.targets if isinstance(one, ast.Name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.arg | ast.FunctionDef):
+            found.update(_names(node))
+    return found
+
+
+def _members(tree: ast.AST) -> set[str]:
+    """Return the names that stand behind a dot, or in the body of a class."""
+    found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for name in _in_class_scope(node):
+                found.add(name)
+    return found
+
+
+def _plain(tree: ast.AST) -> set[str]:
+    """Return the names that do not."""
+    methods = {
+        id(one)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for one in node.body
+        if isinstance(one, ast.FunctionDef)
+    }
+    return {
+        name
+        for node in ast.walk(tree)
+        if not isinstance(node, ast.Attribute) and id(node) not in methods
+        for name in _names(node)
+    }
+
+
+def _in_class_scope(node: ast.AST) -> Iterator[str]:
+    """Yield the names in the body of a class, less those within its methods."""
+    for child in ast.iter_child_nodes(node):
+        yield from _names(child)
+        if isinstance(child, ast.FunctionDef):
+            for default in (*child.args.defaults, *child.args.kw_defaults, *child.decorator_list):
+                if default is not None:
+                    yield from (name for one in ast.walk(default) for name in _names(one))
+        else:
+            yield from _in_class_scope(child)
 
 
 def _share_attributes(tree: ast.ClassDef) -> None:
@@ -113,7 +201,7 @@ def _is_private(name: str) -> bool:
 def _shared() -> Iterator[str]:
     for number in count():
         high, low = divmod(number, 26)
-        yield "_" + _ALPHABET[low] * (high + 1)
+        yield _ALPHABET[low] * (high + 1)
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -169,7 +257,9 @@ def _apply(tree: ast.AST, short: Mapping[str, str]) -> None:
 
 
 def _fresh(taken: Collection[str]) -> Iterator[str]:
-    """Yield names that are not taken, the shortest first."""
+    """Yield names that are not taken, those that cost least first."""
+    yield from (name for name in dict.fromkeys(_IN_ROM.split()) if name not in taken)
+    taken = {*taken, *_FOREIGN}
     for number in count():
         high, low = divmod(number, 26)
         name = (_ALPHABET[high % 26] + str(high // 26) if high >= 1 else "_") + _ALPHABET[low]
