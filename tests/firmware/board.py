@@ -8,7 +8,10 @@ import sysconfig
 from pathlib import Path
 from typing import Any, BinaryIO
 
-INTERPRETER = Path(sysconfig.get_path("scripts")) / "micropython"
+#: MICROPYTHON=... names another one, such as an older version.
+INTERPRETER = Path(
+    os.environ.get("MICROPYTHON") or Path(sysconfig.get_path("scripts"), "micropython")
+)
 HEAP = "192k"
 START = "import tickseal_board; tickseal_board.run()"
 STREAM = {

