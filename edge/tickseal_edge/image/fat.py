@@ -27,11 +27,16 @@ class Fat:
 
     def read(self, name: str) -> str | None:
         """Return a text; None where there is no such file."""
+        content = self.read_bytes(name)
+        return None if content is None else content.decode("utf-8", "surrogateescape")
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Return the content of a file; None where there is none."""
         done = run(
             "mtype", ["-i", self._device, f"::{name}"], fine=(0, 1), environment=_ENVIRONMENT
         )
         if done.returncode == 0:
-            return done.stdout.decode("utf-8", "surrogateescape")
+            return done.stdout
         if b"not found" in done.stderr or _MISSING in done.stderr:
             return None
         said = done.stderr.decode(errors="replace").strip()
