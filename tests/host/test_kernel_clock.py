@@ -159,6 +159,43 @@ def test_without_a_tai_offset_in_the_kernel_the_table_is_used_and_said(machine: 
     assert clock.status().tai_offset_origin == "kernel"
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["in the table", "not in the table"])
+@pytest.mark.parametrize("told_s", [0, 37], ids=["offset unset", "offset set"])
+def test_no_tick_comes_twice_and_none_is_skipped_in_a_leap_second(
+    machine: Machine, told_s: int, is_known: bool
+) -> None:
+    """The kernel inserts it: UTC goes back by a second, and TAI - UTC up, whatever it was."""
+    leap_s = NOW_S + 2
+    known = ((leap_s, 38),) if is_known else ()
+    table = LeapSeconds(changes=((0, 37), *known), expires_unix_s=1 << 40, origin="of this test")
+    machine.tai_offset_s = told_s
+    clock = machine.clock(table)
+    lead_ns = clock.now().midpoint_ns - machine.boot
+    for _ in range(50):
+        machine.advance(100 * MILLISECOND)
+        if machine.real == leap_s * SECOND and machine.tai_offset_s == told_s:
+            machine.real -= SECOND
+            machine.tai_offset_s += 1
+        assert clock.now().midpoint_ns - machine.boot == lead_ns
+    assert machine.real > leap_s * SECOND
+    assert clock.status().tai_offset_s == 38
+
+
+def test_a_leap_second_that_the_kernel_did_not_insert_is_taken_from_the_table(
+    machine: Machine,
+) -> None:
+    """Some daemons step the clock instead, and some machines sleep through it."""
+    table = LeapSeconds(
+        changes=((0, 37), (NOW_S + 1, 38)), expires_unix_s=1 << 40, origin="of this test"
+    )
+    machine.tai_offset_s = 0
+    clock = machine.clock(table)
+    lead_ns = clock.now().midpoint_ns - machine.boot
+    machine.advance(5 * SECOND)
+    machine.real -= SECOND
+    assert clock.now().midpoint_ns - machine.boot == lead_ns
+
+
 def test_the_kernels_tai_offset_wins_over_the_table(machine: Machine) -> None:
     machine.tai_offset_s = 38
     assert machine.clock().now().midpoint_ns == machine.real + 38 * SECOND

@@ -16,6 +16,8 @@ _STA_UNSYNC = 0x0040
 _STA_CLOCKERR = 0x1000
 #: The kernel's "I know nothing" (NTP_PHASE_LIMIT), microseconds.
 _UNKNOWN_US = 16_000_000
+#: TAI - UTC at least, which it was in 1972: less is what the kernel counts by itself from 0.
+_TAI_OFFSET_LEAST_S = 10
 #: By how much the kernel itself lets maxerror grow while nobody renews it (MAXFREQ).
 _GROWTH_PPM = 500
 #: adjtimex is asked at most this often, unless the clock was set meanwhile.
@@ -130,8 +132,8 @@ class KernelClock:
     Args:
         unsynchronised_ns: uncertainty (half width) at least assumed of an unsynchronised clock, ns.
         unstated_ns: the same where the daemon states no error, ns.
-        leap_seconds: used while the kernel's TAI offset is 0; by default the system's table or
-            the bundled one, whichever is newer.
+        leap_seconds: used while nobody told the kernel TAI - UTC; by default the system's table
+            or the bundled one, whichever is newer.
         read_state, gettime_ns: how to ask the machine.
     """
 
@@ -168,8 +170,9 @@ class KernelClock:
             self._asked_at = boot
             self._lead = lead
             age = 0
-        if tai - real < _SECOND // 2:
-            tai = real + self._leap_seconds.offset_at(real // _SECOND) * _SECOND
+        counted = _counted(tai, real)
+        if counted < _TAI_OFFSET_LEAST_S:
+            tai += (self._offset(counted, real, boot) - counted) * _SECOND
         return ClockInterval.around(
             tai, self._error_ns + age * _GROWTH_PPM // 1_000_000, self._discipline
         )
@@ -178,13 +181,13 @@ class KernelClock:
         """Return a fresh reading with its reasons."""
         self._asked_at = -_REFRESH_NS
         now = self.now()
+        tai = self._gettime_ns(time.CLOCK_TAI)
         real = self._gettime_ns(time.CLOCK_REALTIME)
-        offset = round((now.midpoint_ns - real) / _SECOND)
+        offset = _counted(now.midpoint_ns, real)
         notes = list(self._notes)
         origin = "kernel"
-        if self._gettime_ns(time.CLOCK_TAI) - real < _SECOND // 2:
+        if _counted(tai, real) < _TAI_OFFSET_LEAST_S:
             table = self._leap_seconds
-            offset = table.offset_at(real // _SECOND)
             origin = table.origin
             notes.append(
                 f"the kernel does not know TAI - UTC (systemd-timesyncd does not tell it); "
@@ -197,6 +200,16 @@ class KernelClock:
         return KernelClockStatus(
             now=now, tai_offset_s=offset, tai_offset_origin=origin, notes=tuple(notes)
         )
+
+    def _offset(self, counted_s: int, real_ns: int, boot_ns: int) -> int:
+        """Return TAI - UTC in s where nobody told the kernel, which counts leap seconds anyway.
+
+        What it was at the start of the machine and what was counted since hold through an inserted
+        second itself, in which UTC is told twice, and for one that the table does not know of. The
+        table knows one that the kernel did not insert.
+        """
+        since_start = self._leap_seconds.offset_at((real_ns - boot_ns) // _SECOND) + counted_s
+        return max(since_start, self._leap_seconds.offset_at(real_ns // _SECOND))
 
     def _ask(self) -> None:
         try:
@@ -227,6 +240,10 @@ class KernelClock:
         self._discipline = ClockDiscipline.NONE
         self._error_ns = error_ns
         self._notes = (f"{why}; +/- {error_ns / _SECOND:g} s is assumed",)
+
+
+def _counted(tai_ns: int, real_ns: int) -> int:
+    return round((tai_ns - real_ns) / _SECOND)
 
 
 def _day(unix_s: int) -> str:
