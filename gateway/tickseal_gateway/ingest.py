@@ -33,6 +33,7 @@ class Ingest:
         self._table = table
         self._clock = clock
         self._store = store
+        self._offered = 0
 
     async def serve(self, link: UDPLink) -> None:
         """Take in what a link gives, for ever, each batch as soon as it is there.
@@ -49,9 +50,7 @@ class Ingest:
             compact: takes those with a compact header, on a link that has such.
         """
         batch = self._table.take(segments, self._clock.now(), compact=compact)
-        if len(batch):
-            for output in self.outputs:
-                output.offer(batch)
+        self._offer(batch)
 
     async def backfill(
         self,
@@ -70,13 +69,18 @@ class Ingest:
         batch = self._table.take(
             segments, self._clock.now(), backfilled=backfilled, compact=compact
         )
-        if len(batch):
-            for output in self.outputs:
-                if output is self._store and batch.marks:
-                    await output.put(batch)
-                else:
-                    output.offer(batch)
+        if self._store is not None and batch.marks:
+            await self._store.room_for(batch)
+        self._offer(batch)
         return batch
+
+    def _offer(self, batch: Batch) -> None:
+        if len(batch):
+            # All at once, so that every output gets them in the order of their numbers.
+            self._offered += 1
+            batch.serial = self._offered
+            for output in self.outputs:
+                output.offer(batch)
 
     @property
     def stores(self) -> bool:

@@ -115,6 +115,7 @@ class Batch:
         readings, pictures, others: in the order of arrival.
         marks: frames that are to be acknowledged once they are stored (backfill).
         sealed: segments for the recordings; those batches hold nothing else.
+        serial: counts the batches that the outputs were offered, from 1; 0 where it was not.
     """
 
     received_ns: int
@@ -123,6 +124,7 @@ class Batch:
     others: list[Opaque] = field(default_factory=list)
     marks: Sequence[FrameMark] = ()
     sealed: list[Sealed] = field(default_factory=list)
+    serial: int = 0
 
     def __len__(self) -> int:
         """Count what it holds."""

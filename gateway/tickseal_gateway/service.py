@@ -23,7 +23,7 @@ from tickseal_gateway.controller import Controller
 from tickseal_gateway.identity import Identity, load_identity
 from tickseal_gateway.ingest import Ingest
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
-from tickseal_gateway.outputs.configured import configured_outputs, health_readers
+from tickseal_gateway.outputs.configured import configured_outputs, health_readers, run_beside
 from tickseal_gateway.outputs.health import tell
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.recordings.library import open_library
@@ -178,10 +178,12 @@ class Gateway:
     def _make_outputs(self) -> list[OutputRunner]:
         outputs: list[OutputRunner] = []
         if self._store is not None:
-            outputs.append(OutputRunner(self._store, on_written=self._on_written))
+            outputs.append(
+                OutputRunner(self._store, on_written=self._on_written, ends_last=True)
+            )
         further = configured_outputs(self._config)
         self._health_readers = health_readers(further)
-        return [*outputs, *map(OutputRunner, further)]
+        return outputs + [run_beside(output, self._store) for output in further]
 
     @property
     def _runners(self) -> list[OutputRunner]:

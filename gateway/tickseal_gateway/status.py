@@ -249,6 +249,7 @@ def _output(output: OutputRunner) -> Json:
         "name": output.name,
         "written": counters.written,
         "missed": counters.missed,
+        "caught_up": counters.caught_up,
         "failures": counters.failures,
         "waiting": output.waiting,
         "error": counters.error,

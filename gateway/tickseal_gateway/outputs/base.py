@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tickseal.core.errors import TicksealError
 from tickseal.host.logs import Once
+from tickseal_gateway.outputs.catching_up import CatchUp
 from tickseal_gateway.readings import Batch
 
 _logger = logging.getLogger(__name__)
@@ -54,13 +55,15 @@ class OutputCounters:
 
     Attributes:
         written: items taken in.
-        missed: items that it never got.
+        missed: items that it did not get when they came.
+        caught_up: readings that it got later, from the store; those of an earlier life included.
         failures: writes that failed.
         error: the last failure in words; empty while it works.
     """
 
     written: int = 0
     missed: int = 0
+    caught_up: int = 0
     failures: int = 0
     error: str = ""
 
@@ -71,6 +74,8 @@ class OutputRunner:
     Args:
         output: taken over.
         on_written: called, on the output's thread, with the batches of each write that succeeded.
+        catch_up: where what it missed is; None where that is lost.
+        ends_last: it notes what the others have got.
     """
 
     def __init__(
@@ -80,10 +85,14 @@ class OutputRunner:
         queue_most: int = QUEUE_MOST,
         queue_bytes_most: int = QUEUE_BYTES_MOST,
         on_written: Callable[[Sequence[Batch]], None] | None = None,
+        catch_up: CatchUp | None = None,
+        ends_last: bool = False,
     ) -> None:
         self.counters = OutputCounters()
         self._output = output
         self._on_written = on_written
+        self._catch_up = catch_up
+        self.ends_last = ends_last
         self._most = queue_most
         self._bytes_most = queue_bytes_most
         self._queue: deque[tuple[Batch, int]] = deque()
@@ -122,16 +131,15 @@ class OutputRunner:
                 if self._has_room(batch, size):
                     self._append(batch, size)
                     return True
-        self.counters.missed += len(batch)
+        self._miss(batch)
         return False
 
-    async def put(self, batch: Batch) -> None:
-        """Queue a batch, waiting for room: for what can be slowed down, such as backfill."""
+    async def room_for(self, batch: Batch) -> None:
+        """Wait until a batch can be offered: for what can be slowed down, such as backfill."""
         size = _bytes_of(batch)
         while True:
             with self._changed:
-                if self._has_room(batch, size) or not self._queue:
-                    self._append(batch, size)
+                if self._has_room(batch, size):
                     return
             await asyncio.sleep(0.05)
 
@@ -148,6 +156,8 @@ class OutputRunner:
         return not self._thread.is_alive()
 
     def _has_room(self, batch: Batch, size: int) -> bool:
+        if not self._queue:  # however large
+            return True
         return self._items + len(batch) <= self._most and self._bytes + size <= self._bytes_most
 
     def _append(self, batch: Batch, size: int) -> None:
@@ -160,7 +170,12 @@ class OutputRunner:
         batch, size = self._queue.popleft()
         self._items -= len(batch)
         self._bytes -= size
+        self._miss(batch)
+
+    def _miss(self, batch: Batch) -> None:
         self.counters.missed += len(batch)
+        if self._catch_up is not None:
+            self._catch_up.note_missed(batch)
 
     def _run(self) -> None:
         while self._wait():
@@ -168,7 +183,10 @@ class OutputRunner:
                 taken = [batch for batch, _ in self._queue]
                 self._queue.clear()
                 self._items = self._bytes = 0
-            self._write(taken)
+            if self._catch_up is None:
+                self._write(taken)
+            else:
+                self._write_in_order(taken, self._catch_up)
         try:
             self._output.close()
         except Exception:
@@ -178,6 +196,8 @@ class OutputRunner:
         """Wait for something to write; return False at the end."""
         with self._changed:
             while not self._queue and not self._is_ending:
+                if self._catch_up is not None and self._catch_up.is_owed:
+                    return True
                 self._changed.wait()
             if not self._queue:
                 return False
@@ -185,7 +205,25 @@ class OutputRunner:
             self._hurry.wait(self._output.gather_s)
         return True
 
-    def _write(self, batches: Sequence[Batch]) -> None:
+    def _write_in_order(self, taken: Sequence[Batch], catch_up: CatchUp) -> None:
+        """Write batches, and before each what is missing there; the rest, the next start has."""
+        runs = list(catch_up.runs(taken))
+        while runs and catch_up.fill(runs[0][0].serial, self._write_late, self._hurry):
+            if not self._write(run := runs.pop(0)):
+                break
+            catch_up.delivered(run)
+        self.counters.missed += sum(len(batch) for run in runs for batch in run)
+        if not taken:
+            catch_up.fill(None, self._write_late, self._hurry)
+
+    def _write_late(self, batch: Batch) -> bool:
+        before = self.counters.written
+        settled = self._write([batch])
+        self.counters.caught_up += self.counters.written - before
+        return settled
+
+    def _write(self, batches: Sequence[Batch]) -> bool:
+        """Write, again and again; return False where the end came before that."""
         items = sum(map(len, batches))
         wait_s = _RETRY_FIRST_S
         while True:
@@ -195,20 +233,21 @@ class OutputRunner:
                 self._failed(str(error))
                 # While it waits, the queue behind it fills, and drops by the output's own rule.
                 if self._hurry.wait(wait_s):
-                    break
+                    self.counters.missed += items
+                    return False
                 wait_s = min(2 * wait_s, _RETRY_MOST_S)
             except Exception as error:
                 _logger.exception("the output %s failed; what it was given is lost", self.name)
                 self._failed(f"{type(error).__name__}: {error}")
-                break
+                self.counters.missed += items
+                return True
             else:
                 self.counters.written += items
                 self._once.change("", "", logging.INFO, "the output %s works", self.name)
                 self.counters.error = ""
                 if self._on_written:
                     self._on_written(batches)
-                return
-        self.counters.missed += items
+                return True
 
     def _failed(self, error: str) -> None:
         self.counters.failures += 1
@@ -220,11 +259,17 @@ class OutputRunner:
 
 def stop_all(outputs: Sequence[OutputRunner], timeout_s: float) -> None:
     """End outputs together; one that blocks is left behind after the timeout."""
-    deadline = time.monotonic() + timeout_s
+    until = time.monotonic() + timeout_s
+    # Half of the time is for those that end last.
+    for is_last, deadline in ((False, until - timeout_s / 2), (True, until)):
+        for output in outputs:
+            if output.ends_last is is_last:
+                output.end()
+        for output in outputs:
+            if output.ends_last is is_last:
+                output.join(max(0.0, deadline - time.monotonic()))
     for output in outputs:
-        output.end()
-    for output in outputs:
-        if not output.join(max(0.0, deadline - time.monotonic())):
+        if not output.join(max(0.0, until - time.monotonic())):
             _logger.error(
                 "the output %s did not end in time; %d items are lost", output.name, output.waiting
             )

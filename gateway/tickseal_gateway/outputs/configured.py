@@ -8,10 +8,12 @@ from typing import TypeVar
 from tickseal.core.errors import ConfigError
 from tickseal_gateway.config import Config
 from tickseal_gateway.outputs import settings
-from tickseal_gateway.outputs.base import Output
+from tickseal_gateway.outputs.base import Output, OutputRunner
+from tickseal_gateway.outputs.catching_up import CatchesUp, CatchUp
 from tickseal_gateway.outputs.health import HealthReader
 from tickseal_gateway.outputs.pictures import PictureFiles
 from tickseal_gateway.outputs.selection import SelectedOutput, SelectedReader
+from tickseal_gateway.store.sqlite import SQLiteStore
 
 T = TypeVar("T")
 _MQTT_PORT, _MQTT_TLS_PORT = 1883, 8883
@@ -34,6 +36,14 @@ def configured_outputs(config: Config) -> list[Output]:
         taken.add(name)
         outputs.append(_selected(_make(given, name), given.streams))
     return outputs
+
+
+def run_beside(output: Output, store: SQLiteStore | None) -> OutputRunner:
+    """Return the runner of an output that catches up, where it is such, from a store."""
+    catch_up = None
+    if store is not None and isinstance(output, CatchesUp) and output.catches_up:
+        catch_up = CatchUp(output.name, store.arrivals, store.path)
+    return OutputRunner(output, catch_up=catch_up)
 
 
 def health_readers(outputs: Iterable[Output]) -> list[HealthReader]:

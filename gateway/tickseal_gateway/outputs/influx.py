@@ -37,6 +37,7 @@ class InfluxLines:
     """
 
     keeps_newest = False
+    catches_up = True
     gather_s = 1.0
 
     def __init__(

@@ -53,6 +53,7 @@ class ParquetFiles:
     """
 
     keeps_newest = False
+    catches_up = True
     gather_s = 1.0
 
     def __init__(

@@ -216,7 +216,8 @@ def _streams(streams: list[Any]) -> Iterator[str]:
 def _outputs(outputs: list[Any]) -> Iterator[str]:
     for key, kind, help_text in (
         ("written", "counter", "Items an output took in."),
-        ("missed", "counter", "Items an output never got."),
+        ("missed", "counter", "Items an output did not get when they came."),
+        ("caught_up", "counter", "Readings an output got later, from the store."),
         ("failures", "counter", "Writes of an output that failed."),
         ("waiting", "gauge", "Items that wait for an output."),
     ):

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from tickseal_gateway.outputs.base import Output
+from tickseal_gateway.outputs.catching_up import CatchesUp
 from tickseal_gateway.outputs.health import HealthReader
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.status import Json
@@ -24,6 +25,7 @@ class SelectedOutput:
         self.name = output.name
         self.gather_s = output.gather_s
         self.keeps_newest = output.keeps_newest
+        self.catches_up = isinstance(output, CatchesUp) and output.catches_up
         self._output = output
         self._is_chosen: Callable[[str], bool] = lru_cache(_IDS_MOST)(
             lambda stream: any(fnmatchcase(stream, pattern) for pattern in patterns)

@@ -27,6 +27,7 @@ class TextFile:
     """
 
     keeps_newest = False
+    catches_up = True
     gather_s = 0.25
 
     def __init__(self, file: AppendedFile, kind: Literal["jsonl", "csv"], name: str) -> None:

@@ -97,6 +97,7 @@ class Sink:
                     "name": output.name,
                     "written": output.counters.written,
                     "missed": output.counters.missed,
+                    "caught_up": output.counters.caught_up,
                     "error": output.counters.error,
                 }
                 for output in self._outputs
@@ -194,7 +195,7 @@ def make_outputs(settings: SinkSettings, state: Path) -> list[OutputRunner]:
     if given.enabled:
         path = Path(given.path).expanduser() if given.path else state / "readings.db"
         store = SQLiteStore(path, retention_ns=given.retention_ns, gather_s=given.commit_ns / 1e9)
-        outputs.append(OutputRunner(store))
+        outputs.append(OutputRunner(store, ends_last=True))
     further = configured_outputs(settings.as_gateway())
     return outputs + [run_beside(output, store) for output in further]
 

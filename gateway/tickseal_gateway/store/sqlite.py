@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,38 +18,22 @@ from tickseal.core import constants
 from tickseal.core.errors import StoreError
 from tickseal.samples import Measured
 from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.store.arrivals import Arrivals
+from tickseal_gateway.store.schema import prepare
 
 _logger = logging.getLogger(__name__)
-_VERSION = 1
 #: Often, so that each time there is little to delete.
 _RETENTION_EVERY_S = 10.0
 #: Series whose numbers are kept in memory.
 _SERIES_MOST = 100_000
 
-_SCHEMA = f"""
-CREATE TABLE series (
-    id INTEGER PRIMARY KEY, device TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL,
-    unit TEXT NOT NULL, UNIQUE (device, stream, name, unit)
-);
--- A backfilled frame that comes again after a crash replaces itself.
-CREATE TABLE samples (
-    series INTEGER NOT NULL REFERENCES series (id), time_ns INTEGER NOT NULL,
-    frame INTEGER NOT NULL, value, tick INTEGER NOT NULL, generation TEXT NOT NULL,
-    flags INTEGER NOT NULL, PRIMARY KEY (series, time_ns, frame)
-) WITHOUT ROWID;
-CREATE TABLE generations (
-    handle INTEGER NOT NULL, generation TEXT NOT NULL, device TEXT NOT NULL, stream TEXT NOT NULL,
-    opened TEXT NOT NULL, last_frame TEXT NOT NULL, frames INTEGER NOT NULL,
-    payload_bytes INTEGER NOT NULL, missing INTEGER NOT NULL, refusals TEXT NOT NULL,
-    PRIMARY KEY (handle, generation)
-);
-CREATE VIEW readings AS SELECT
-    strftime('%Y-%m-%dT%H:%M:%f', time_ns / 1e9, 'unixepoch') || 'Z' AS time,
-    device, stream, name, value, nullif(unit, '') AS unit, time_ns, tick, frame, generation,
-    (flags & {constants.FLAG_BACKFILL}) != 0 AS backfilled,
-    (flags & {constants.FLAG_HOLDOVER}) != 0 AS clock_in_holdover
-    FROM samples JOIN series ON series.id = samples.series;
-"""  # noqa: S608 - its only values are constants
+_INSERT = (
+    "INSERT OR REPLACE INTO samples (series, time_ns, frame, value, tick, generation, flags)"
+    " VALUES (?,?,?,?,?,?,?)"
+)
+_FLAGS = constants.FLAG_BACKFILL | constants.FLAG_HOLDOVER
+#: Beside the flags of the frame: the value is a truth, which SQLite keeps as a number.
+TRUTH = 1 << 8
 
 
 class GenerationRow(NamedTuple):
@@ -76,6 +61,7 @@ class SQLiteStore:
     Attributes:
         rows: samples written since it was opened.
         moved_aside: where a damaged database was put; None where there was none.
+        arrivals: where in the store each batch is, for outputs that catch up from it.
     Raises:
         StoreError: the database cannot be opened.
     """
@@ -91,15 +77,17 @@ class SQLiteStore:
         self._retention_ns = retention_ns
         self._series: dict[tuple[str, str, str, str], int] = {}
         self._pending_generations: dict[tuple[int, int], GenerationRow] = {}
+        self._delivered: dict[str, int] = {}
         self._next_retention = time.monotonic() + _RETENTION_EVERY_S
         with _explained("open", path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self._connection = _connect(path)
+                self._connection = self._open()
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
-                self._connection = self._begin_anew(error)
+                self._move_aside(error)
+                self._connection = self._open()
 
     def note_generations(self, rows: Iterable[GenerationRow]) -> None:
         """Take in the state of generations, on any thread; it is written with the next batch."""
@@ -116,7 +104,10 @@ class SQLiteStore:
                     raise
                 # Found only now, deep in the file. What was there stays in the file moved aside.
                 self._connection.close()
-                self._connection = self._begin_anew(error)
+                self._move_aside(error)
+                self._connection = _connect(self.path)
+                self._delivered = {}
+                self.arrivals.begin_anew()
                 rows = self._commit(batches)
             self.rows += rows
             if time.monotonic() >= self._next_retention:
@@ -127,19 +118,38 @@ class SQLiteStore:
         with contextlib.suppress(sqlite3.Error):
             with self._connection:
                 self._insert_generations()
+                self._insert_delivered()
             self._connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = _connect(self.path)
+        try:
+            self._delivered = dict(connection.execute("SELECT * FROM delivered"))
+            self.arrivals = Arrivals(_last_number(connection), dict(self._delivered))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _commit(self, batches: Sequence[Batch]) -> int:
         try:
             with self._connection:
-                rows = self._insert(batches)
+                before = _last_number(self._connection)
+                counts = self._insert(batches)
                 self._insert_generations()
+                delivered = self._insert_delivered()
         except sqlite3.Error:
             self._series.clear()  # some may have been rolled back
             raise
-        return rows
+        self._delivered = delivered
+        ends = accumulate(counts, initial=before)
+        next(ends)
+        self.arrivals.committed(
+            [(batch.serial, end) for batch, end in zip(batches, ends, strict=True) if batch.serial]
+        )
+        return sum(counts)
 
-    def _begin_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+    def _move_aside(self, error: sqlite3.DatabaseError) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         first = aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         number = 1
@@ -156,25 +166,29 @@ class SQLiteStore:
             "sqlite3's .recover may get readings out of it",
             self.path, error, aside,
         )  # fmt: skip
-        return _connect(self.path)
 
-    def _insert(self, batches: Sequence[Batch]) -> int:
-        rows = [
-            (
-                self._series_of(reading),
-                reading.time_ns,
-                reading.frame,
-                _value(reading.value),
-                reading.tick,
-                f"{reading.generation:016x}",
-                reading.flags & (constants.FLAG_BACKFILL | constants.FLAG_HOLDOVER),
-            )
-            for batch in batches
-            for reading in batch.readings
-            if -(1 << 63) <= reading.time_ns < 1 << 63
-        ]
-        self._connection.executemany("INSERT OR REPLACE INTO samples VALUES (?,?,?,?,?,?,?)", rows)
-        return len(rows)
+    def _insert(self, batches: Sequence[Batch]) -> list[int]:
+        """Insert the readings, each under the next number; return how many of each batch."""
+        counts: list[int] = []
+        rows: list[tuple[object, ...]] = []
+        for batch in batches:
+            before = len(rows)
+            rows += [
+                (
+                    self._series_of(reading),
+                    reading.time_ns,
+                    reading.frame,
+                    _value(reading.value),
+                    reading.tick,
+                    f"{reading.generation:016x}",
+                    reading.flags & _FLAGS | (TRUTH if isinstance(reading.value, bool) else 0),
+                )
+                for reading in batch.readings
+                if -(1 << 63) <= reading.time_ns < 1 << 63
+            ]
+            counts.append(len(rows) - before)
+        self._connection.executemany(_INSERT, rows)
+        return counts
 
     def _series_of(self, reading: Reading) -> int:
         key = (reading.device, reading.stream, reading.name, reading.unit or "")
@@ -206,6 +220,15 @@ class SQLiteStore:
             "INSERT OR REPLACE INTO generations VALUES (?,?,?,?,?,?,?,?,?,?)", rows
         )
 
+    def _insert_delivered(self) -> dict[str, int]:
+        """Keep the marks of the outputs that there are; return them."""
+        delivered = self.arrivals.delivered()
+        if delivered.keys() != self._delivered.keys():  # some output is there no longer
+            self._connection.execute("DELETE FROM delivered")
+        news = delivered.items() - self._delivered.items()
+        self._connection.executemany("INSERT OR REPLACE INTO delivered VALUES (?,?)", news)
+        return delivered
+
     def _drop_old(self) -> None:
         self._next_retention = time.monotonic() + _RETENTION_EVERY_S
         if not self._retention_ns:
@@ -224,22 +247,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.chmod(0o600)
     connection = sqlite3.connect(path, timeout=2.0, check_same_thread=False)
     try:
-        _prepare(connection)
+        prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    # FULL: what a device is told to be stored must outlive a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > _VERSION:
-        raise sqlite3.OperationalError(f"it was made by a newer tickseal (version {version})")
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+def _last_number(connection: sqlite3.Connection) -> int:
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'samples'").fetchone()
+    return int(found[0]) if found else 0
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

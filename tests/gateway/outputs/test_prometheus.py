@@ -45,7 +45,7 @@ def snapshot(**more: Any) -> dict[str, Any]:
             {"name": "gone", "state": "revoked", "is_connected": False, "session": None},
         ],
         "streams": [stream],
-        "outputs": [{"name": "store", "written": 5, "missed": 1, "failures": 0, "waiting": 2}],
+        "outputs": [{"name": "store", "written": 5, "missed": 1, "caught_up": 1, "failures": 0, "waiting": 2}],
         "alarms": [{"kind": "clock", "device": "garden"}],
         **more,
     }  # fmt: skip
