@@ -102,13 +102,18 @@ class Pipeline:
             self._spool.append(frame)
             return
         generation = outgoing.generation
-        connection = self._connection()
-        if generation is None or connection is None:
+        if generation is None:
             self.counters["not_connected"] += 1
             return
         stream = self._streams[stream_id]
         monotonic_ns = boottime_ns()
+        # Noted first: what is sealed just when the connection goes is kept all the same.
         self.generations.sent(stream_id, frame, monotonic_ns)
+        connection = self._connection()
+        if connection is None:
+            if not stream.keep:
+                self.counters["not_connected"] += 1
+            return
         is_datagram = (
             stream.link == "udp" and connection.has_udp and stream_id not in self.ways.lossy
         )
