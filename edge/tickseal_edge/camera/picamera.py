@@ -3,6 +3,7 @@
 import queue
 from typing import Any
 
+from tickseal.host.kernel_clock import boottime_ns
 from tickseal.pictures import Picture
 from tickseal_edge.camera.stamps import utc_of
 from tickseal_edge.sensors.base import DeviceError
@@ -65,14 +66,15 @@ class PiCamera:
 
     def capture(self, time_ns: int) -> Picture:
         """Return the next picture."""
+        ahead_ns = time_ns - boottime_ns()
         if self._codec == "jpeg":
-            return self._still(time_ns)
+            return self._still(ahead_ns)
         try:
             data, is_key, stamp_ns = self._encoded.get(timeout=_SILENCE_S)
         except queue.Empty:
             raise DeviceError(_SILENT) from None
         number = self._numbers.get(stamp_ns // 1000, self._captured)
-        return self._picture(data, is_key, number, utc_of(stamp_ns, time_ns))
+        return self._picture(data, is_key, number, utc_of(stamp_ns, ahead_ns))
 
     def close(self) -> None:
         """Stop and close the camera."""
@@ -130,7 +132,7 @@ class PiCamera:
         except queue.Empty:
             pass
 
-    def _still(self, time_ns: int) -> Picture:
+    def _still(self, ahead_ns: int) -> Picture:
         import io  # noqa: PLC0415
 
         try:
@@ -150,7 +152,7 @@ class PiCamera:
         image.convert("RGB").save(encoded, "JPEG", quality=self._quality)
         stamp_ns = int(metadata.get("SensorTimestamp", 0))
         number = self._numbers.get(stamp_ns // 1000, self._captured)
-        return self._picture(encoded.getvalue(), True, number, utc_of(stamp_ns, time_ns))
+        return self._picture(encoded.getvalue(), True, number, utc_of(stamp_ns, ahead_ns))
 
     def _picture(self, data: bytes, is_key: bool, number: int, time_ns: int) -> Picture:
         return Picture(

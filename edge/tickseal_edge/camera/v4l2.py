@@ -5,6 +5,7 @@ import select
 from collections.abc import Iterator
 from typing import Any
 
+from tickseal.host.kernel_clock import boottime_ns
 from tickseal.pictures import Picture
 from tickseal_edge.camera import h264
 from tickseal_edge.camera.stamps import utc_of
@@ -72,13 +73,14 @@ class V4L2Camera:
 
     def capture(self, time_ns: int) -> Picture:
         """Return the next picture; one that comes damaged is left out: a gap in the numbers."""
+        ahead_ns = time_ns - boottime_ns()
         damaged = 0
         while True:
             frame = self._next()
             if not self._is_due(frame.timestamp):
                 continue
             try:
-                return self._picture(frame, time_ns)
+                return self._picture(frame, ahead_ns)
             except (OSError, ValueError) as error:  # of the decoder
                 damaged += 1
                 if damaged >= _DAMAGED_MOST:
@@ -159,7 +161,7 @@ class V4L2Camera:
         self._due_s = due_s if due_s > stamp_s else stamp_s + self._apart_s
         return True
 
-    def _picture(self, frame: Any, time_ns: int) -> Picture:
+    def _picture(self, frame: Any, ahead_ns: int) -> Picture:
         data = bytes(frame.data)
         if self._format in _RAW or self._turns_here:
             data = self._encode(data)
@@ -167,7 +169,7 @@ class V4L2Camera:
             codec=self._codec,
             width=self._size[0],
             height=self._size[1],
-            time_ns=utc_of(round(frame.timestamp * 1e9), time_ns),
+            time_ns=utc_of(round(frame.timestamp * 1e9), ahead_ns),
             sequence=int(frame.frame_nb),
             is_key=h264.is_key(data) if self._codec == "h264" else True,
             data=data,

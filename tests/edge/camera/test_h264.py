@@ -1,9 +1,14 @@
 """Which access units of H.264 can be decoded without the ones before."""
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tickseal_edge.camera.h264 import is_key
 from tickseal_edge.camera.stamps import utc_of
+
+from tickseal.host.kernel_clock import boottime_ns
 
 SPS, PPS, SEI, IDR, SLICE = b"\x67\x42", b"\x68\xce", b"\x06\x05", b"\x65\x88", b"\x41\x9a"
 
@@ -31,5 +36,17 @@ def test_any_bytes_are_judged(data: bytes) -> None:
 
 
 def test_a_stamp_of_an_unknown_clock_is_now() -> None:
-    assert utc_of(0, 5 * 10**18) == 5 * 10**18
-    assert utc_of(1 << 62, 5 * 10**18) == 5 * 10**18
+    for stamp_ns in (0, 1 << 62):
+        before_ns = boottime_ns()
+        assert before_ns <= utc_of(stamp_ns, 5 * 10**18) - 5 * 10**18 <= boottime_ns()
+
+
+def test_a_stamp_means_the_same_time_however_late_it_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_ns = 1_000 * 10**9
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _clock: now_ns)
+    stamp_ns = now_ns - 5
+    assert utc_of(stamp_ns, 10**18) == 10**18 + stamp_ns
+    now_ns += 2 * 10**9
+    assert utc_of(stamp_ns, 10**18) == 10**18 + stamp_ns

@@ -137,6 +137,30 @@ def test_single_pictures_are_encoded_as_they_are_asked_for() -> None:
     assert FakePicamera2.made.calls == ["start", "release", "stop", "close"]
 
 
+def test_a_picture_is_of_when_the_sensor_took_it_not_of_when_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = camera("jpeg")
+    now_ns = 1_000 * 10**9
+
+    def slow_make_image(_name: str) -> Image.Image:
+        nonlocal now_ns
+        now_ns += 10**9
+        return Image.new("RGB", (8, 4), "red")
+
+    def slow_capture(wait: float) -> Any:
+        nonlocal now_ns
+        now_ns += 3 * 10**8
+        taken = {"SensorTimestamp": now_ns}
+        return SimpleNamespace(
+            get_metadata=lambda: taken, make_image=slow_make_image, release=lambda: None
+        )
+
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _clock: now_ns)
+    monkeypatch.setattr(FakePicamera2.made, "capture_request", slow_capture)
+    assert one.capture(5 * 10**18).time_ns == 5 * 10**18 + 3 * 10**8
+
+
 @pytest.mark.parametrize(
     ("raised", "says"),
     [
