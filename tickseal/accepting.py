@@ -8,6 +8,7 @@ from tickseal.core.errors import LocalProtocolError
 from tickseal.core.ticks import tick_base, tick_window
 from tickseal.framekeys import FrameKeys
 from tickseal.generation import Generation
+from tickseal.parameters import StreamParameters
 
 
 class Interval(Protocol):
@@ -24,11 +25,33 @@ class Interval(Protocol):
         ...
 
 
-class AcceptedTicks:
-    """The rare half of an opener, common to both: the window, announced ranges, and erasure.
+def check_range(from_tick: int, until_tick: int, bits: int) -> None:
+    """Raise LocalProtocolError where there is no such backfill range (section 4)."""
+    widest = 1 << (bits - 1)
+    if not 0 <= from_tick < until_tick <= from_tick + widest:
+        raise LocalProtocolError(
+            f"a backfill range spans 1 to {widest} ticks, not {from_tick} to {until_tick}"
+        )
 
-    It has no slots of its own, so that it goes with a native base too.
-    """
+
+def window_at(now: Interval, parameters: StreamParameters) -> tuple[int, int, int]:
+    """Return (lower, upper, base): the ticks accepted now, and from where they are rebuilt."""
+    bits = constants.TICK_BITS[parameters.profile]
+    lower, upper = tick_window(
+        now.earliest_ns,
+        now.latest_ns,
+        t0_ns=parameters.t0_ns,
+        interval_ns=parameters.interval_ns,
+        past_ns=parameters.past_ns,
+        skew_ns=parameters.skew_ns,
+        bits=bits,
+    )
+    # Before t0 every candidate lies above the window.
+    return lower, upper, tick_base(lower, upper, bits) if upper >= 0 else 0
+
+
+class AcceptedTicks:
+    """The rare half of an opener: the window, announced ranges, and erasure."""
 
     if not TYPE_CHECKING:  # which would look for the slots of all that follows here
         __slots__ = ()
@@ -67,11 +90,7 @@ class AcceptedTicks:
         Raises:
             LocalProtocolError: the range is empty or wider than the header can tell apart.
         """
-        widest = (self._tick_mask + 1) // 2
-        if not 0 <= from_tick < until_tick <= from_tick + widest:
-            raise LocalProtocolError(
-                f"a backfill range spans 1 to {widest} ticks, not {from_tick} to {until_tick}"
-            )
+        check_range(from_tick, until_tick, self._tick_bits)
         self._live = False
         self._window = (from_tick, until_tick - 1)
         self._tick_base = from_tick
@@ -135,15 +154,8 @@ class AcceptedTicks:
         ):
             return
         parameters = self._generation.parameters
-        lower, upper = self._window = tick_window(
-            now.earliest_ns,
-            now.latest_ns,
-            t0_ns=parameters.t0_ns,
-            interval_ns=parameters.interval_ns,
-            past_ns=parameters.past_ns,
-            skew_ns=parameters.skew_ns,
-            bits=self._tick_bits,
-        )
+        lower, upper, self._tick_base = window_at(now, parameters)
+        self._window = lower, upper
         interval_ns = parameters.interval_ns
         self._steady = (
             now.earliest_ns
@@ -151,8 +163,6 @@ class AcceptedTicks:
             now.latest_ns - (now.latest_ns + parameters.skew_ns - parameters.t0_ns) % interval_ns,
             interval_ns,
         )
-        # Before t0 every candidate lies above the window.
-        self._tick_base = tick_base(lower, upper, self._tick_bits) if upper >= 0 else 0
         self._narrow()
 
     def _narrow(self) -> None:

@@ -35,6 +35,11 @@ class FrameAssembler:
         self._bytes_most = 2 * parameters.frame_bytes
         self.incomplete = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any frame is begun and not complete."""
+        return bool(self._partials)
+
     def add(self, opened: OpenedSegment) -> bytes | None:
         """Return the whole frame's payload when this segment completes it, else None.
 

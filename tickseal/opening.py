@@ -58,6 +58,24 @@ class OpenedSegment(NamedTuple):
     kind: int
 
 
+class Frame(NamedTuple):
+    """One whole frame, opened.
+
+    Attributes:
+        source: the generation that it came in: stream, handle, metadata, parameters.
+        number: frame number in its generation.
+        tick: in which it was sealed.
+        payload: what the source sealed.
+        flags: FLAG_* of its last segment to arrive.
+    """
+
+    source: Generation
+    number: int
+    tick: int
+    payload: bytes
+    flags: int
+
+
 class Refused(NamedTuple):
     """A segment that was not opened, and why; reason is one of `core.errors.REASONS`."""
 
@@ -267,6 +285,31 @@ class FrameOpener(AcceptedTicks):
         where it is long.
         """
         return [self.open(segment, now) for segment in segments]
+
+    def open_frames(
+        self, segments: Iterable[Buffer], now: Interval
+    ) -> tuple[list[Frame | OpenedSegment], int]:
+        """Open segments, and return what was opened, in order: a frame that came in one as such.
+
+        What was refused is left out, and counted as ever.
+
+        Returns:
+            Frames of the application, and segments of what is more or else than that; how many of
+            the latter there are.
+        """
+        found: list[Frame | OpenedSegment] = []
+        parts = 0
+        for segment in segments:
+            opened = self.open(segment, now)
+            if isinstance(opened, Refused):
+                continue
+            if opened.flags & _WHOLE == _WHOLE and opened.kind == constants.KIND_FRAME:
+                payload, number, _, tick, flags, _ = opened
+                found.append(_new_tuple(Frame, (self._generation, number, tick, payload, flags)))
+            else:
+                found.append(opened)
+                parts += 1
+        return found, parts
 
     def clear(self) -> None:
         """Erase the secrets; every segment is refused from now on."""

@@ -1,36 +1,25 @@
 """SegmentReceiver: a sink's streams and generations; segments in, frames out, nothing raised."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
-from typing import NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 from tickseal.accepting import Interval
 from tickseal.assembly import FrameAssembler
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 from tickseal.generation import Generation
-from tickseal.opening import Buffer, FrameOpener, OpenedSegment, Refused
+from tickseal.native import IS_NATIVE
+from tickseal.opening import Buffer, Frame, FrameOpener, OpenedSegment, Refused
 from tickseal.parameters import Profile
 from tickseal.summary import Summary
 
+__all__ = ["Frame", "ReceivedGeneration", "SegmentReceiver", "Tap", "by_place"]
 
-class Frame(NamedTuple):
-    """One whole frame, opened.
-
-    Attributes:
-        source: the generation that it came in: stream, handle, metadata, parameters.
-        number: frame number in its generation.
-        tick: in which it was sealed.
-        payload: what the source sealed.
-        flags: FLAG_* of its last segment to arrive.
-    """
-
-    source: Generation
-    number: int
-    tick: int
-    payload: bytes
-    flags: int
+_T = TypeVar("_T")
+_HEAD_BYTES = constants.HEADER_BYTES[Profile.STANDARD]
+_FIRST_BYTE = constants.VERSION << 4
 
 
 class ReceivedGeneration:
@@ -81,6 +70,44 @@ class _Stream:
         self.unheld = 0
 
 
+Held = tuple[_Stream, ReceivedGeneration]
+
+
+def _place(low: int, handle: int) -> bytes:
+    """Return what stands in the standard header from byte 2 on: generation and handle."""
+    return bytes((low,)) + handle.to_bytes(4, "big")
+
+
+def by_place(
+    segments: Iterable[Buffer], places: Mapping[bytes, _T]
+) -> tuple[list[tuple[_T, list[Buffer]]], list[Buffer]]:
+    """Put together what a batch holds for one generation: it is opened in one call.
+
+    Args:
+        segments: with the standard header, or anything else.
+        places: what is held, by generation and handle as in the header.
+    Returns:
+        What is held with its segments, in the order of the first of them; and all that belongs
+        nowhere, of which version and header were checked just the same.
+    """
+    runs: dict[bytes, list[Buffer]] = {}
+    strangers: list[Buffer] = []
+    for segment in segments:
+        place = bytes(segment[2:7])
+        if len(segment) < _HEAD_BYTES or segment[0] ^ _FIRST_BYTE > 1 or place not in places:
+            strangers.append(segment)
+        else:
+            runs.setdefault(place, []).append(segment)
+    return [(places[place], run) for place, run in runs.items()], strangers
+
+
+#: The one without native code; it stays complete.
+pure_by_place = by_place
+
+if not TYPE_CHECKING and IS_NATIVE:
+    from tickseal.native.hotpath import by_place
+
+
 class SegmentReceiver:
     """Opens the segments of many streams.
 
@@ -99,6 +126,7 @@ class SegmentReceiver:
         "_handle_mask",
         "_head_bytes",
         "_is_compact",
+        "_places",
         "_streams",
         "refusals",
         "tap",
@@ -110,6 +138,8 @@ class SegmentReceiver:
         self._head_bytes = constants.HEADER_BYTES[profile]
         self._handle_mask = (1 << constants.HANDLE_BITS[profile]) - 1
         self._streams: dict[int, _Stream] = {}
+        # The same by what the standard header holds of generation and handle.
+        self._places: dict[bytes, Held] = {}
         self.refusals: Counter[str] = Counter()
         self.tap: Tap | None = None
 
@@ -139,6 +169,7 @@ class SegmentReceiver:
             )
         received = ReceivedGeneration(generation, is_live=is_live, highest_frame=highest_frame)
         stream.by_low_bits[low] = received
+        self._places[_place(low, handle)] = (stream, received)
         self._streams[handle & self._handle_mask] = stream
         return received
 
@@ -166,15 +197,13 @@ class SegmentReceiver:
             return
         for low, received in list(stream.by_low_bits.items()):
             if received.opener.generation.number == number:
-                received.opener.clear()
-                del stream.by_low_bits[low]
+                self._drop(stream, low)
 
     def revoke(self, handle: int) -> None:
         """Erase a stream's secrets; its segments are refused as revoked from now on."""
         stream = self._streams.setdefault(handle & self._handle_mask, _Stream(handle))
-        for received in stream.by_low_bits.values():
-            received.opener.clear()
-        stream.by_low_bits.clear()
+        for low in list(stream.by_low_bits):
+            self._drop(stream, low)
         stream.latest = None
         stream.is_revoked = True
 
@@ -195,10 +224,14 @@ class SegmentReceiver:
                     and received.opener.is_live
                     and now.earliest_ns > ends_at_ns
                 ):
-                    received.opener.clear()
-                    del stream.by_low_bits[low]
+                    self._drop(stream, low)
                     ended.append(received)
         return ended
+
+    def _drop(self, stream: _Stream, low: int) -> None:
+        """Erase a generation."""
+        stream.by_low_bits.pop(low).opener.clear()
+        del self._places[_place(low, stream.handle)]
 
     def receive(self, segments: Iterable[Buffer], now: Interval) -> list[Frame]:
         """Return the frames that a batch of segments completes.
@@ -210,33 +243,20 @@ class SegmentReceiver:
             now: the clock reading for the batch.
         """
         frames: list[Frame] = []
-        for run in self._runs(segments):
-            found = self._find(run[0])
-            if not isinstance(found, str):
-                self._open_run(*found, run, now, frames)
-                continue
-            self.refusals[found] += len(run)
-            if found == errors.UNKNOWN_GENERATION:
-                self._streams[self._handle(run[0])].unheld += len(run)
-        return frames
-
-    def _runs(self, segments: Iterable[Buffer]) -> Iterable[list[Buffer]]:
-        """Put together what a batch holds for one generation: it is opened in one call."""
         if self._is_compact:
-            return [[segment] for segment in segments]
-        runs: dict[bytes, list[Buffer]] = {}
-        first_byte = self._first_byte
-        for segment in segments:
-            if len(segment) < 16 or segment[0] ^ first_byte > 1:
-                self.refusals[str(self._find(segment))] += 1
-                continue
-            place = bytes(segment[2:7])  # generation and handle
-            run = runs.get(place)
-            if run is None:
-                runs[place] = [segment]
-            else:
-                run.append(segment)
-        return runs.values()
+            for segment in segments:
+                found = self._find(segment)
+                if isinstance(found, str):
+                    self._refuse(segment, found)
+                else:
+                    self._open_run(*found, [segment], now, frames)
+            return frames
+        runs, strangers = by_place(segments, self._places)
+        for (stream, received), run in runs:
+            self._open_run(stream, received, run, now, frames)
+        for segment in strangers:
+            self._refuse(segment, str(self._find(segment)))
+        return frames
 
     def _open_run(
         self,
@@ -247,18 +267,40 @@ class SegmentReceiver:
         frames: list[Frame],
     ) -> None:
         """Open segments of one generation, and add the frames that they complete."""
-        opener, tap, add = received.opener, self.tap, received.assembler.add
-        answers = opener.open_many(run, now) if len(run) > 1 else [opener.open(run[0], now)]
-        for segment, opened in zip(run, answers, strict=True):
-            if isinstance(opened, Refused):
-                continue
-            if stream.latest is not received and opener.is_live:
-                self._took_over(stream, received, now)
-            if tap is not None:
+        opener = received.opener
+        if self.tap is not None:
+            found = self._open_tapped(self.tap, received, run, now)
+            parts = len(found)
+        else:
+            found, parts = opener.open_frames(run, now)
+        if not found:
+            return
+        if stream.latest is not received and opener.is_live:
+            self._took_over(stream, received, now)
+        if parts or received.assembler.is_busy:
+            for one in found:
+                self._assemble(received, one, frames)
+            return
+        whole: list[Frame] = found  # type: ignore[assignment]
+        received.frames += len(whole)
+        received.payload_bytes += sum([len(frame.payload) for frame in whole])
+        frames += whole
+
+    def _open_tapped(
+        self, tap: Tap, received: ReceivedGeneration, run: list[Buffer], now: Interval
+    ) -> list[Frame | OpenedSegment]:
+        """Open segments, and tell the tap of each that was opened."""
+        found: list[Frame | OpenedSegment] = []
+        for segment, opened in zip(run, received.opener.open_many(run, now), strict=True):
+            if not isinstance(opened, Refused):
                 tap(received, segment, opened)
-            payload = add(opened)
-            if payload is not None:
-                self._complete(received, opened, payload, frames)
+                found.append(opened)
+        return found
+
+    def _refuse(self, segment: Buffer, reason: str) -> None:
+        self.refusals[reason] += 1
+        if reason == errors.UNKNOWN_GENERATION:
+            self._streams[self._handle(segment)].unheld += 1
 
     def _find(self, segment: Buffer) -> tuple[_Stream, ReceivedGeneration] | str:
         """Return whose segment this is, or the reason to refuse it: the opener's first checks."""
@@ -289,18 +331,22 @@ class SegmentReceiver:
                 parameters = other.opener.generation.parameters
                 other.ends_at_ns = now.latest_ns + parameters.past_ns + parameters.skew_ns
 
-    def _complete(
-        self,
-        received: ReceivedGeneration,
-        opened: OpenedSegment,
-        payload: bytes,
-        frames: list[Frame],
+    def _assemble(
+        self, received: ReceivedGeneration, one: Frame | OpenedSegment, frames: list[Frame]
     ) -> None:
+        """Take in a segment, or a frame that came in one, and add the frame that it completes."""
+        if isinstance(one, Frame):
+            one = OpenedSegment(
+                one.payload, one.number, 0, one.tick, one.flags, constants.KIND_FRAME
+            )
+        payload = received.assembler.add(one)
+        if payload is None:
+            return
         received.frames += 1
-        if opened.kind == constants.KIND_FRAME:
+        if one.kind == constants.KIND_FRAME:
             received.payload_bytes += len(payload)
             source = received.opener.generation
-            frames.append(Frame(source, opened.frame_number, opened.tick, payload, opened.flags))
+            frames.append(Frame(source, one.frame_number, one.tick, payload, one.flags))
             return
         try:
             summary = Summary.decode(payload)

@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import Reading, flipped, generation, parameters, reading, reason
 
-from tickseal import OpenedSegment
+from tickseal import OpenedSegment, primitives
 from tickseal.core import errors
 from tickseal.core.errors import LocalProtocolError
 from tickseal.core.keyschedule import frame_key_message
-from tickseal.native.layout import layout
+from tickseal.core.keytree import Walker
+from tickseal.native.layout import layout, timing
 from tickseal.native.opening import NativeFrameOpener
 from tickseal.native.sealing import NativeFrameSealer
-from tickseal.opening import REFUSED
+from tickseal.opening import REFUSED, Frame
 from tickseal.primitives import hmac
 
 hotpath: Any = pytest.importorskip("tickseal.native.hotpath")
@@ -29,6 +30,12 @@ hotpath: Any = pytest.importorskip("tickseal.native.hotpath")
 WRONG = (TypeError, ValueError, OverflowError, BufferError, LocalProtocolError)
 CHOSEN = parameters(segment_bytes=1200, frame_bytes=1 << 22)
 LAYOUT = layout(generation(CHOSEN))
+TIMING = timing(CHOSEN)
+ANSWERS = (OpenedSegment, Frame, tuple(REFUSED.values()), {}, 0, 1, True)
+
+
+def native_opener(layout: Any = LAYOUT, timing: Any = TIMING) -> Any:
+    return hotpath.Opener(layout, timing, generation(CHOSEN).walker, None, *ANSWERS)
 
 
 def sealer(**changes: Any) -> NativeFrameSealer:
@@ -58,9 +65,9 @@ def test_a_layout_is_taken_whole_or_refused(
         made = hotpath.Sealer(*values)
     except WRONG:
         with pytest.raises(WRONG):
-            hotpath.Opener(tuple(values), OpenedSegment, tuple(REFUSED.values()), {}, 0, 1)
+            native_opener(tuple(values))
         return
-    hotpath.Opener(tuple(values), OpenedSegment, tuple(REFUSED.values()), {}, 0, 1)
+    native_opener(tuple(values))
     made._start(5, bytes(32))
     payload = bytes(data.draw(st.integers(0, min(values[5], 3 * values[4]))))
     segments = made.seal(payload, 5)
@@ -88,26 +95,43 @@ def test_a_frame_has_no_more_segments_than_the_header_can_number(compact: bool, 
         hotpath.Sealer(*head, 16 * most + 1, *tail)
 
 
+WHOLE = (LAYOUT, TIMING, generation(CHOSEN).walker, None, *ANSWERS)
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("place", "value"),
     [
-        (),
-        (LAYOUT,),
-        (LAYOUT, int, tuple(REFUSED.values()), {}, 0, 1),
-        (LAYOUT, OpenedSegment, (), {}, 0, 1),
-        (LAYOUT, OpenedSegment, list(REFUSED.values()), {}, 0, 1),
-        (LAYOUT, OpenedSegment, tuple(REFUSED.values()), [], 0, 1),
-        (LAYOUT, OpenedSegment, ((),) * 14, {}, 0, 1),
-        (LAYOUT, OpenedSegment, (0,) * 14, {}, 0, 1),
-        (LAYOUT, OpenedSegment, tuple(REFUSED.values()), {}, "0", 1),
-        (LAYOUT[:-1], OpenedSegment, tuple(REFUSED.values()), {}, 0, 1),
-        (None, OpenedSegment, tuple(REFUSED.values()), {}, 0, 1),
-        (LAYOUT, 7, tuple(REFUSED.values()), {}, 0, 1),
+        (0, LAYOUT[:-1]), (0, None), (1, TIMING[:-1]), (1, None), (1, (*TIMING[:6], 33, True)),
+        (1, (0, 0, *TIMING[2:])), (1, (*TIMING[:2], 1 << 60, *TIMING[3:])),
+        (2, None), (2, Walker.from_root(primitives, bytes(32), 3)), (4, int), (4, 7), (5, int),
+        (6, ()), (6, list(REFUSED.values())), (6, ((),) * 14), (6, (0,) * 14), (7, []), (8, "0"),
     ],
-)
-def test_an_opener_is_made_of_what_it_needs(arguments: tuple[Any, ...]) -> None:
+)  # fmt: skip
+def test_an_opener_is_made_of_what_it_needs(place: int, value: Any) -> None:
+    assert hotpath.Opener(*WHOLE)
     with pytest.raises(WRONG):
-        hotpath.Opener(*arguments)
+        hotpath.Opener(*WHOLE[:place], value, *WHOLE[place + 1 :])
+    with pytest.raises(WRONG):
+        hotpath.Opener(*WHOLE[:place])
+
+
+@given(st.lists(anything | st.tuples(*[anything] * 3), max_size=4))
+def test_any_nodes_make_a_walker_or_raise(nodes: list[Any]) -> None:
+    for given_nodes in (nodes, [(48, 0, bytes(32)), *nodes], tuple(nodes)):
+        try:
+            made = hotpath.Walker(given_nodes)
+        except WRONG:
+            continue
+        assert made.nodes() == given_nodes
+
+
+@pytest.mark.parametrize(
+    "node",
+    [(49, 0, bytes(32)), (48, 1, bytes(32)), (0, 1 << 48, bytes(32)), (0, 0, bytes(31)), (0, 0)],
+)
+def test_a_node_of_no_tree_is_refused(node: Any) -> None:
+    with pytest.raises(WRONG):
+        hotpath.Walker([node])
 
 
 @given(anything, anything, anything, anything)
@@ -146,6 +170,10 @@ def test_any_arguments_seal_or_raise(payload: Any, tick: Any, flags: Any, kind: 
         lambda made: made.seal(b"", 1.5),
         lambda made: made.seal(b"", 0, 0, 2),
         lambda made: made.seal(b"", 0, 0, -1),
+        lambda made: made.seal_many([b""]),
+        lambda made: made.seal_many(None, 0),
+        lambda made: made.seal_many(["text"], 0),
+        lambda made: made.seal_many([b""], 0, "flags"),
         lambda made: made._start(0, b"short"),
         lambda made: made._start(0, bytes(33)),
         lambda made: made._skip_to(-1),
@@ -171,15 +199,20 @@ def test_a_frame_number_never_goes_back() -> None:
     assert made.frame_number == 7
 
 
-@given(st.lists(anything, max_size=9))
-def test_any_ticks_are_taken_or_refused(values: list[Any]) -> None:
+@given(st.lists(anything, max_size=6), st.booleans())
+def test_any_ticks_are_taken_or_refused(values: list[Any], live: bool) -> None:
     made = opener()
     (segment,) = sealer().seal(b"", 100)
     try:
-        made._set_ticks(*values)
+        made._accept(*values)
+        made._accept(*values[:5], live)
     except WRONG:
         pass
-    assert reason(made.open(segment, reading(parameters(), 100))) == "opened"
+    assert reason(made.open(segment, reading(parameters(), 100))) in {"opened", *errors.REASONS}
+    with pytest.raises(WRONG):
+        made._hold(values)
+    with pytest.raises(WRONG):
+        made._hold(Walker.from_root(primitives, bytes(32), 3))
 
 
 @given(st.lists(anything | st.binary(min_size=40, max_size=60), max_size=5), anything)
@@ -204,39 +237,38 @@ def test_any_segments_are_answered_or_raise(segments: list[Any], now: Any) -> No
 # --- What Python answers to C ---
 
 
-@pytest.mark.parametrize("secret", [None, b"", bytes(31), bytes(33), bytearray(32), "s" * 32])
-def test_an_epoch_secret_of_another_size_raises(secret: Any) -> None:
-    class Strange(NativeFrameOpener):
-        def _epoch_secret(self, tick: int) -> Any:
-            return secret
+class Unset:
+    """A clock that cannot be read for now."""
 
-    made = Strange(generation(parameters()))
-    (segment,) = sealer().seal(b"", 100)
-    for call in (made.open, lambda one, now: made.open_many([one] * 3, now)):
-        with pytest.raises(ValueError, match="32 bytes"):
-            call(segment, reading(parameters(), 100))
-    assert made.opened == made.keys_derived == 0
+    def __init__(self, name: str, value: Any) -> None:
+        self.earliest_ns = self.latest_ns = reading(CHOSEN, 100).earliest_ns
+        setattr(self, name, value)
 
 
-@pytest.mark.parametrize("name", ["_set_window", "_move_to", "_epoch_secret"])
 @pytest.mark.parametrize("size", [0, 200_000])
-def test_an_error_in_python_passes_through_and_the_opener_goes_on(name: str, size: int) -> None:
-    failing = True
-
-    def fail(self: Any, argument: Any) -> Any:
-        if failing:
-            raise KeyError(name)
-        return getattr(super(strange, self), name)(argument)
-
-    strange = type("Strange", (NativeFrameOpener,), {name: fail})
-    made = strange(generation(CHOSEN))
+@pytest.mark.parametrize("value", [None, 1.5, "now"])
+@pytest.mark.parametrize("name", ["earliest_ns", "latest_ns"])
+def test_a_clock_without_a_reading_raises_and_the_opener_goes_on(
+    name: str, value: Any, size: int
+) -> None:
+    made = NativeFrameOpener(generation(CHOSEN))
     segments = NativeFrameSealer(generation(CHOSEN)).seal(bytes(size), 100)
-    now = reading(CHOSEN, 100)
-    with pytest.raises(KeyError, match=name):
-        made.open_many(segments, now)
-    failing = False
-    answers = [reason(one) for one in made.open_many(segments, now)]
-    assert answers[-1] == ("replayed" if name == "_move_to" and size == 0 else "opened")
+    for clock in (Unset(name, value), object()):
+        with pytest.raises((TypeError, AttributeError)):
+            made.open_many(segments, clock)  # type: ignore[arg-type]
+    assert {reason(one) for one in made.open_many(segments, reading(CHOSEN, 100))} == {"opened"}
+
+
+def test_an_error_in_python_passes_through_and_the_opener_goes_on() -> None:
+    class Strange(NativeFrameOpener):
+        def _set_far_window(self, now: Any) -> None:
+            raise KeyError(now)
+
+    made = Strange(generation(CHOSEN))
+    (segment,) = NativeFrameSealer(generation(CHOSEN)).seal(b"", 100)
+    with pytest.raises(KeyError):
+        made.open(segment, Reading(0, 1 << 62))
+    assert reason(made.open(segment, reading(CHOSEN, 100))) == "opened"
 
 
 def test_a_clock_that_opens_segments_itself_is_refused() -> None:
@@ -315,8 +347,14 @@ def test_an_opener_at_work_without_the_interpreter_is_not_touched() -> None:
     )
     thread.start()
     refused = 0
+    walker = made.generation.walker
+    calls: list[Callable[[], Any]] = [
+        lambda: made.announce(0, 50), made.clear, lambda: made.open(b"", None),  # type: ignore[arg-type]
+        lambda: made.renew([]), lambda: walker.secret(7), lambda: walker.take(7),
+        lambda: walker.puncture(7), walker.clear, walker.nodes,
+    ]  # fmt: skip
     while thread.is_alive():
-        for call in (lambda: made.announce(0, 50), made.clear, lambda: made.open(b"", None)):
+        for call in calls:
             if made.opened:
                 try:
                     call()
@@ -434,12 +472,16 @@ def test_nothing_leaks() -> None:
 
     def work() -> None:
         made, sink = NativeFrameSealer(generation(CHOSEN)), NativeFrameOpener(generation(CHOSEN))
+        made.seal_many([b"", bytes(5000)], 100)
         for size in (0, 10, 5000, 100_000):
             segments = made.seal(bytes(size), 100)
             forged = [flipped(segment, -1) for segment in segments]
             sink.open_many([*forged, *segments, *segments], now)
             sink.open(segments[0], now)
-            _ = sink._held, sink.refusals, repr(sink)
+            sink.open_frames([*forged, *made.seal(b"", 100)], now)
+            walker = sink.generation.walker
+            _ = sink._held, sink.refusals, repr(sink), walker.nodes(), walker._path
+            _ = walker.cover(200, 300), walker.secret(300)
         for call in (
             lambda: made.seal("text", 0),  # type: ignore[arg-type]
             lambda: made.seal(b"", 1),
@@ -447,7 +489,7 @@ def test_nothing_leaks() -> None:
             lambda: sink.open_many([b"", 7], now),  # type: ignore[list-item]
             lambda: sink.open(b"", None),  # type: ignore[arg-type]
             lambda: hotpath.Sealer(*LAYOUT[:-1], b"short"),
-            lambda: hotpath.children(b"short"),
+            lambda: hotpath.Walker([(0, 0, b"short")]),
         ):
             with pytest.raises((*WRONG, AttributeError)):
                 call()

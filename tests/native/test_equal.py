@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from streams import (
     Reading,
     any_parameters,
+    first_tick,
     flipped,
     generation,
     known,
@@ -25,10 +26,12 @@ from tickseal import Generation, StreamParameters, primitives
 from tickseal.core import constants, errors
 from tickseal.core.errors import TicksealError
 from tickseal.core.keytree import Walker
+from tickseal.native import hotpath
 from tickseal.native.opening import NativeFrameOpener
 from tickseal.native.sealing import NativeFrameSealer
 from tickseal.native.walking import Walker as NativeWalker
-from tickseal.opening import PureFrameOpener
+from tickseal.opening import Frame, PureFrameOpener
+from tickseal.receiving import pure_by_place
 from tickseal.sealing import PureFrameSealer
 
 
@@ -37,6 +40,15 @@ def outcome(call: Callable[..., Any], *arguments: Any) -> Any:
         return call(*arguments)
     except TicksealError as error:
         return type(error), str(error)
+
+
+def without_source(opener: Any, answer: Any) -> Any:
+    """An answer of open_frames, where each opener names its own generation."""
+    if not (isinstance(answer, tuple) and isinstance(answer[0], list)):
+        return answer
+    for one in answer[0]:
+        assert not isinstance(one, Frame) or one.source is opener.generation
+    return [(type(one), one[-4:]) for one in answer[0]], answer[1]
 
 
 class Openers:
@@ -48,10 +60,13 @@ class Openers:
         self.agree()
 
     def call(self, name: str, *arguments: Any) -> Any:
-        expected = outcome(getattr(self.pure, name), *arguments)
-        assert outcome(getattr(self.native, name), *arguments) == expected
+        answers = [
+            without_source(opener, outcome(getattr(opener, name), *arguments))
+            for opener in (self.pure, self.native)
+        ]
+        assert answers[0] == answers[1]
         self.agree()
-        return expected
+        return answers[0]
 
     def agree(self) -> None:
         pure, native = self.pure, self.native
@@ -62,7 +77,7 @@ class Openers:
             assert getattr(native, name) == getattr(pure, name), name
         assert sorted(known(native)) == sorted(known(pure))
         assert sorted(prepared(native)) == sorted(prepared(pure))
-        assert native._keys.first_tick == pure._keys.first_tick
+        assert first_tick(native) == first_tick(pure)
         assert native.generation.walker.nodes() == pure.generation.walker.nodes()
         assert repr(native) == repr(pure)
 
@@ -83,6 +98,13 @@ def test_sealers_are_equal(
         assert native.generation.walker.nodes() == pure.generation.walker.nodes()
         assert repr(native) == repr(pure)
         tick = max(pure.tick, 0)
+    many = [bytes(size) for size, _, _, _ in frames]
+    expected = outcome(pure.seal_many, many, tick, 4)
+    assert outcome(native.seal_many, many, tick, 4) == expected
+    assert native.frame_number == pure.frame_number
+    assert outcome(native.seal_many, iter(many), tick - 1) == outcome(
+        pure.seal_many, iter(many), tick - 1
+    )
     pure.clear()
     native.clear()
     for again in (tick, tick + 1, -1, 1 << 64):
@@ -153,7 +175,8 @@ def test_openers_are_equal(
             openers.call("open", segment, clock)
         else:
             picked = data.draw(st.lists(st.sampled_from(segments), max_size=12))
-            openers.call("open_many", [damaged(data.draw, one) for one in picked], clock)
+            name = data.draw(st.sampled_from(("open_many", "open_frames")))
+            openers.call(name, [damaged(data.draw, one) for one in picked], clock)
 
 
 @given(st.binary(max_size=80), st.integers(0, 1))
@@ -193,8 +216,9 @@ def test_many_frames_of_many_segments_are_equal(suite: int, renewal: int) -> Non
     clock = reading(chosen, 55)
     arriving = [segment for frame in frames for segment in frame[:: max(1, len(frame) // 9)]]
     arriving += arriving[::7] + arriving[:50]
-    for at in range(0, len(arriving), 500):
-        openers.call("open_many", arriving[at : at + 500], clock)
+    for turn, at in enumerate(range(0, len(arriving), 500)):
+        name = "open_frames" if turn % 2 else "open_many"
+        openers.call(name, arriving[at : at + 500], clock)
     assert openers.pure.refusals.keys() == {errors.REPLAYED, errors.STALE}
 
 
@@ -214,8 +238,35 @@ def test_large_frames_are_equal_where_the_interpreter_is_let_go(suite: int, size
 
 
 @given(
+    st.lists(
+        st.binary(max_size=18)
+        | st.builds(
+            lambda head, place, rest: head + place + rest,
+            st.sampled_from((b"\x10\x03", b"\x11\x03", b"\x12\x03", b"\x18\x03")),
+            st.sampled_from((b"abcde", b"fghij", b"nobod")),
+            st.binary(min_size=8, max_size=10),
+        ),
+        max_size=20,
+    ),
+    st.sampled_from((bytes, bytearray, memoryview)),
+)
+def test_batches_are_sorted_alike(batch: list[bytes], kind: Any) -> None:
+    places = {b"abcde": "first", b"fghij": "second"}
+    segments = [kind(one) for one in batch]
+    sorted_by_both = [by(segments, places) for by in (pure_by_place, hotpath.by_place)]
+    assert sorted_by_both[0] == sorted_by_both[1]
+    runs, strangers = sorted_by_both[0]
+    assert sum(len(run) for _, run in runs) + len(strangers) == len(batch)
+
+
+@given(
     st.integers(1, 12),
-    st.lists(st.tuples(st.sampled_from(("take", "puncture", "secret")), st.integers(0, 4096))),
+    st.lists(
+        st.tuples(
+            st.sampled_from(("take", "puncture", "secret")),
+            st.integers(0, 4096) | st.sampled_from((-1, 1 << 63, 1 << 64, -(1 << 64))),
+        )
+    ),
 )
 def test_walkers_are_equal(depth: int, moves: list[tuple[str, int]]) -> None:
     pure = Walker.from_root(primitives, b"\x07" * 32, depth)
@@ -224,6 +275,22 @@ def test_walkers_are_equal(depth: int, moves: list[tuple[str, int]]) -> None:
         expected = outcome(getattr(pure, name), epoch)
         assert outcome(getattr(native, name), epoch) == expected
         assert native.nodes() == pure.nodes()
+        if name == "secret" and isinstance(expected, bytes):
+            assert native._path == pure._path
+        assert (native.start, native.end, repr(native)) == (pure.start, pure.end, repr(pure))
+        span = (pure.start, pure.start + epoch % 7)
+        assert outcome(native.cover, *span) == outcome(pure.cover, *span)
+    grants = [
+        outcome(make, primitives, pure.nodes()[::step])
+        for step in (1, 2)
+        for make in (Walker, NativeWalker)
+    ]
+    for one, other in (grants[:2], grants[2:]):
+        assert (other if isinstance(one, tuple) else other.nodes()) == (
+            one if isinstance(one, tuple) else one.nodes()
+        )
+    native.clear()
+    assert (native.nodes(), native._path, native.start) == ([], [], native.end)
 
 
 def test_another_prefix_is_left_to_the_pure_walker() -> None:

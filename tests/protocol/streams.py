@@ -76,6 +76,16 @@ def prepared(opener: FrameOpener) -> list[int]:
     return list(opener._keys._ticks if isinstance(opener, PureFrameOpener) else opener._held[1])
 
 
+def first_tick(opener: FrameOpener) -> int | None:
+    """The first tick whose keys are held; None where there is none."""
+    if isinstance(opener, PureFrameOpener):
+        keys = opener._keys
+        return keys.first_tick if keys.first_tick < keys.end_tick else None
+    settings, walker = opener.generation.parameters, opener.generation.walker
+    first = walker.start << settings.epoch_bits if settings.depth else 0
+    return first if walker.nodes() and first < 1 << 64 else None
+
+
 def state(opener: FrameOpener) -> list[Any]:
     """All that only an authentic segment may change."""
     if isinstance(opener, PureFrameOpener):
@@ -88,7 +98,7 @@ def state(opener: FrameOpener) -> list[Any]:
         opener.highest_frame,
         window,
         sorted(known(opener)),
-        opener._keys.first_tick,
+        first_tick(opener),
         opener.generation.walker.nodes(),
     ]
 

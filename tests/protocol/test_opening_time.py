@@ -7,6 +7,7 @@ from streams import (
     SECOND,
     T0,
     Reading,
+    first_tick,
     generation,
     known,
     pair,
@@ -150,7 +151,7 @@ def test_an_offline_generation_opens_announced_ranges_only() -> None:
     opener.announce(900, 901)
     assert reason(opener.open(sealed[150], now)) == errors.LATE
     assert reason(opener.open(sealed[900], now)) == "opened"
-    assert opener._keys.first_tick == 900
+    assert first_tick(opener) == 900
 
 
 def test_an_announcement_ends_the_live_window_for_good() -> None:

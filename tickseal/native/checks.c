@@ -3,45 +3,6 @@
 
 #include <string.h>
 
-PyObject *ask(Opener *self, const char *method, PyObject *argument) {
-    PyObject *answer = NULL;
-    self->phase = ASKING;
-    if (argument != NULL)
-        answer = PyObject_CallMethod((PyObject *)self, method, "(O)", argument);
-    self->phase = WORKING;
-    return answer;
-}
-
-/* Ask about a tick. */
-static PyObject *ask_of_tick(Opener *self, Released *thread, const char *method, uint64_t tick) {
-    hold(thread);
-    PyObject *number = PyLong_FromUnsignedLongLong(tick), *answer = ask(self, method, number);
-    Py_XDECREF(number);
-    return answer;
-}
-
-/* Find the HMAC state of a tick, made now where there is none; NULL with an exception set. */
-static const HmacState *prepare(Opener *self, Released *thread, uint64_t tick) {
-    for (int i = 0; i < TICKS_KEPT; i++)
-        if (self->prepared[i].used && self->prepared[i].tick == tick)
-            return &self->prepared[i].state;
-    PyObject *secret = ask_of_tick(self, thread, "_epoch_secret", tick);
-    if (secret == NULL)
-        return NULL;
-    PreparedTick *place = NULL;
-    if (PyBytes_Check(secret) && PyBytes_Size(secret) == SECRET_BYTES) {
-        place = &self->prepared[self->next_prepared++ % TICKS_KEPT];
-        hmac_start(&place->state, (const uint8_t *)PyBytes_AsString(secret));
-        take_in_tick(&place->state, tick);
-        place->tick = tick;
-        place->used = true;
-    } else {
-        PyErr_SetString(PyExc_ValueError, "an epoch secret is 32 bytes");
-    }
-    Py_DECREF(secret);
-    return place != NULL ? &place->state : NULL;
-}
-
 int check_form(const Layout *layout, const uint8_t head[HEADER_MOST], size_t size, Header *header) {
     header->kind = head[0] ^ (VERSION << 4 | (layout->compact ? KIND_COMPACT : 0));
     if (header->kind > 1)
@@ -86,9 +47,9 @@ int check_place(const Opener *self, Header *header) {
     /* Tick and number are low bits so far; here they become whole. */
     uint64_t mask = (UINT64_C(1) << self->layout.tick_bits) - 1;
     uint64_t ahead = (header->tick - ticks->base) & mask;
-    long long place = (long long)ahead;
+    int64_t place = (int64_t)ahead;
     if (place > ticks->upper)
-        return ticks->beyond;
+        return ticks->above;
     if (place < ticks->lower)
         return LATE;
     if (place < ticks->held_from || place >= ticks->held_until)
@@ -114,42 +75,65 @@ int check_place(const Opener *self, Header *header) {
     }
 }
 
+/* The HMAC state of a tick that is held, made now where there is none. */
+static const HmacState *prepare(Opener *self, uint64_t tick) {
+    for (int i = 0; i < TICKS_KEPT; i++)
+        if (self->prepared_ticks[i] == tick && self->prepared_used >> i & 1)
+            return &self->prepared[i];
+    const Timing *timing = &self->timing;
+    uint64_t epoch = timing->has_tree ? tick >> timing->epoch_bits : 0;
+    const uint8_t *secret = walker_secret(self->walker, epoch);
+    if (secret == NULL)
+        return NULL; /* never: check_place() saw that it is held */
+    unsigned place = self->next_prepared++ % TICKS_KEPT;
+    hmac_start(&self->prepared[place], secret);
+    take_in_tick(&self->prepared[place], tick);
+    self->prepared_ticks[place] = tick;
+    self->prepared_used |= 1u << place;
+    return &self->prepared[place];
+}
+
 /* State moves, and only here, for a segment that has authenticated under a key. */
-static int commit(Opener *self, Released *thread, const Header *header, const KnownKey *new_key) {
-    if (!replay_commit(&self->replay, header->number, header->index)) {
-        hold(thread);
-        PyErr_NoMemory();
-        return FAILED;
-    }
+static int commit(Opener *self, const Header *header, const KnownKey *new_key) {
+    if (!replay_commit(&self->replay, header->number, header->index))
+        return NO_MEMORY;
     self->opened++;
     bool is_whole = (header->flags & (FIRST | LAST)) == (FIRST | LAST);
-    if (new_key != NULL && !(is_whole && self->layout.every_frame))
+    if (new_key != NULL && !(is_whole && self->layout.every_frame)) {
         self->known[self->next_known++ % KEYS_KEPT] = *new_key;
+        self->known_count = self->next_known < KEYS_KEPT ? self->next_known : KEYS_KEPT;
+    }
     if (header->tick <= self->highest_tick)
         return OPENED; /* tick 0 is highest from the start: it leaves nothing behind */
     self->highest_tick = header->tick;
-    PyObject *none = ask_of_tick(self, thread, "_move_to", header->tick);
-    Py_XDECREF(none);
-    return none != NULL ? OPENED : FAILED;
+    const Timing *timing = &self->timing;
+    if (self->is_live && timing->has_tree && header->tick > timing->span) {
+        uint64_t behind = (header->tick - timing->span) >> timing->epoch_bits;
+        if (behind > walker_start(self->walker)) {
+            walker_puncture(self->walker, behind);
+            drop_unheld(self);
+        }
+    }
+    return OPENED;
 }
 
-int check_key(Opener *self, Released *thread, Aead *aead, const uint8_t head[HEADER_MOST],
-              const Header *header, const uint8_t *segment, size_t size, uint8_t *out) {
+int check_key(Opener *self, Aead *aead, const uint8_t head[HEADER_MOST], const Header *header,
+              const uint8_t *segment, size_t size, uint8_t *out) {
     const Layout *layout = &self->layout;
     KnownKey key = {true, header->tick, EVERY_FRAME_OF_INTERVAL, {{0}, {0}}};
     if (layout->every_frame)
         key.frame = header->number;
     bool is_known = false;
-    for (int i = 0; i < KEYS_KEPT && !is_known; i++) {
+    for (unsigned i = 0; i < self->known_count && !is_known; i++) {
         const KnownKey *known = &self->known[i];
         is_known = known->used && known->tick == key.tick && known->frame == key.frame;
         if (is_known)
             key = *known;
     }
     if (!is_known) {
-        const HmacState *state = prepare(self, thread, key.tick);
+        const HmacState *state = prepare(self, key.tick);
         if (state == NULL)
-            return FAILED;
+            return EXHAUSTED;
         derive_frame_key(state, key.frame, &key.key);
         self->keys_derived++;
     }
@@ -165,7 +149,7 @@ int check_key(Opener *self, Released *thread, Aead *aead, const uint8_t head[HEA
         outcome = FORGED;
         self->forgeries_left--;
     } else {
-        outcome = commit(self, thread, header, is_known ? NULL : &key);
+        outcome = commit(self, header, is_known ? NULL : &key);
     }
     CLEANSE(key);
     return outcome;

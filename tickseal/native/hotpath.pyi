@@ -2,19 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from tickseal.accepting import Interval
-from tickseal.opening import OpenedSegment, Refused
+from tickseal.generation import Generation
+from tickseal.native.layout import Layout, Timing
+from tickseal.opening import Frame, OpenedSegment, Refused
 
 Buffer = bytes | bytearray | memoryview
-Layout = tuple[int, bool, bool, int, int, int, int, int, bytes]
+_T = TypeVar("_T")
 
 LIBCRYPTO: str
 MESSAGE_STRIDE: int
 SOURCES: str
 
-def children(node: bytes, /) -> tuple[bytes, bytes]: ...
+def by_place(
+    segments: Iterable[Buffer], places: dict[bytes, _T], /
+) -> tuple[list[tuple[_T, list[Buffer]]], list[Buffer]]: ...
 def receive_datagrams(
     socket: int, buffer: Any, messages: int, with_addresses: bool, /
 ) -> list[Any]: ...
@@ -28,15 +32,31 @@ class Sealer:
 
     def __new__(cls, *layout: Any) -> Sealer: ...
     def seal(self, payload: Buffer, tick: int, flags: int = 0, kind: int = 0) -> list[bytes]: ...
+    def seal_many(
+        self, payloads: Iterable[Buffer], tick: int, flags: int = 0
+    ) -> list[list[bytes]]: ...
     def _skip_to(self, number: int, /) -> None: ...
     def _start(self, tick: int, epoch_secret: bytes | None, /) -> None: ...
     def _wipe(self) -> None: ...
 
+class Walker:
+    end: int
+    start: int
+    _path: list[tuple[int, int, bytes]]
+
+    def __new__(cls, nodes: list[tuple[int, int, bytes]], /) -> Walker: ...
+    def take(self, epoch: int, /) -> bytes: ...
+    def puncture(self, epoch: int, /) -> None: ...
+    def secret(self, epoch: int, /) -> bytes: ...
+    def nodes(self) -> list[tuple[int, int, bytes]]: ...
+    def clear(self) -> None: ...
+
 class Opener:
     _forgeries_left: int
-    _held: tuple[list[tuple[int, int]], list[int], bytes, bytes]
+    _held: tuple[list[tuple[int, int]], list[int], bytes, list[bytes]]
     _highest_tick: int
     _next_frame: int
+    is_live: bool
     keys_derived: int
     opened: int
     refusals: Counter[str]
@@ -44,15 +64,27 @@ class Opener:
     def __new__(
         cls,
         layout: Layout,
+        timing: Timing,
+        walker: Any,
+        source: Generation,
         opened: type[OpenedSegment],
+        frame: type[Frame],
         refused: tuple[Refused, ...],
         refusals: Counter[str],
         next_frame: int,
         forgeries: int,
+        is_live: bool,
         /,
     ) -> Opener: ...
     def open(self, segment: Buffer, now: Interval) -> OpenedSegment | Refused: ...
     def open_many(
         self, segments: Iterable[Buffer], now: Interval
     ) -> list[OpenedSegment | Refused]: ...
-    def _set_ticks(self, *ticks: int) -> None: ...
+    def open_frames(
+        self, segments: Iterable[Buffer], now: Interval
+    ) -> tuple[list[Frame | OpenedSegment], int]: ...
+    def _accept(
+        self, base: int, sign: int, lower: int, upper: int, epoch: int, is_live: bool, /
+    ) -> None: ...
+    def _hold(self, walker: Any, /) -> None: ...
+    def _wipe(self) -> None: ...

@@ -1,9 +1,10 @@
 """What the native types are told of a generation."""
 
 from tickseal.generation import Generation
-from tickseal.parameters import Profile, Renewal
+from tickseal.parameters import Profile, Renewal, StreamParameters
 
 Layout = tuple[int, bool, bool, int, int, int, int, int, bytes]
+Timing = tuple[int, int, int, int, int, int, int, bool]
 
 
 def layout(generation: Generation) -> Layout:
@@ -19,4 +20,18 @@ def layout(generation: Generation) -> Layout:
         generation.handle,
         generation.number,
         generation.context,
+    )
+
+
+def timing(parameters: StreamParameters) -> Timing:
+    """Return what was negotiated of time, as opener.c takes it."""
+    return (
+        parameters.t0_ns,
+        parameters.interval_ns,
+        parameters.past_ns,
+        parameters.skew_ns,
+        -(-(parameters.past_ns + parameters.skew_ns) // parameters.interval_ns),
+        parameters.tick_count - 1,
+        parameters.epoch_bits,
+        parameters.depth > 0,
     )

@@ -2,7 +2,7 @@
 #include "datagrams.h"
 #include "segment.h"
 
-PyObject *LocalProtocolError, *ExhaustedError;
+PyObject *LocalProtocolError, *ExhaustedError, *walker_type;
 
 static bool fetch_errors(void) {
     PyObject *errors = PyImport_ImportModule("tickseal.core.errors");
@@ -20,33 +20,9 @@ static bool add(PyObject *module, const char *name, PyObject *value) {
     return added;
 }
 
-/* Both children of a node of the epoch tree: Expand(node, "tree", "left" or "right", 32). */
-static PyObject *children(PyObject *module, PyObject *node) {
-    (void)module;
-    static const uint8_t LEFT[] = "\x00\x20\x0ftickseal/1 tree\x04left\x01";
-    static const uint8_t RIGHT[] = "\x00\x20\x0ftickseal/1 tree\x05right\x01";
-    char *secret;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(node, &secret, &size) != 0)
-        return NULL;
-    if (size != SECRET_BYTES)
-        return PyErr_Format(PyExc_ValueError, "a node is of 32 bytes, not %zd", size);
-    HmacState state;
-    uint8_t left[HASH_BYTES], right[HASH_BYTES];
-    hmac_start(&state, (const uint8_t *)secret);
-    hmac_finish(&state, LEFT, sizeof LEFT - 1, left);
-    hmac_finish(&state, RIGHT, sizeof RIGHT - 1, right);
-    PyObject *both = Py_BuildValue("(y#y#)", left, (Py_ssize_t)HASH_BYTES, right,
-                                   (Py_ssize_t)HASH_BYTES);
-    CLEANSE(state);
-    CLEANSE(left);
-    CLEANSE(right);
-    return both;
-}
-
 static PyMethodDef methods[] = {
-    {"children", children, METH_O, PyDoc_STR("children(node, /)\n--\n\n"
-                                             "Return the left and right child of a tree's node.")},
+    {"by_place", by_place, METH_VARARGS,
+     PyDoc_STR("by_place(segments, places, /)\n--\n\nSort a batch; see tickseal.receiving.")},
     {"receive_datagrams", receive_datagrams, METH_VARARGS,
      PyDoc_STR("receive_datagrams(socket, buffer, messages, with_addresses, /)\n--\n\n"
                "Return the datagrams that are there, of so many messages at most.")},
@@ -80,7 +56,9 @@ PyMODINIT_FUNC PyInit_hotpath(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
-    if (fetch_errors() && add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
+    walker_type = PyType_FromSpec(&walker_spec);
+    if (fetch_errors() && walker_type != NULL &&
+        PyModule_AddObjectRef(module, "Walker", walker_type) == 0 && add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
         add(module, "Opener", PyType_FromSpec(&opener_spec)) &&
         add(module, "MESSAGE_STRIDE", PyLong_FromLong(MESSAGE_STRIDE)) &&
         add(module, "SOURCES", PyUnicode_FromString(TICKSEAL_SOURCES)) &&

@@ -206,6 +206,29 @@ static PyObject *sealer_seal(PyObject *object, PyObject *const *given, Py_ssize_
     return segments;
 }
 
+static PyObject *sealer_seal_many(PyObject *object, PyObject *const *given, Py_ssize_t positional,
+                                  PyObject *keywords) {
+    static const char *const names[] = {"payloads", "tick", "flags"};
+    PyObject *arguments[3];
+    if (!take_arguments(names, 3, 2, given, positional, keywords, arguments))
+        return NULL;
+    unsigned long flags = arguments[2] != NULL ? PyLong_AsUnsignedLongMask(arguments[2]) : 0;
+    /* A list of our own: each payload makes way for its segments. */
+    PyObject *frames = PyErr_Occurred() ? NULL : PySequence_List(arguments[0]);
+    for (Py_ssize_t i = 0; frames != NULL && i < PyList_Size(frames); i++) {
+        Header header = {.flags = flags & (BACKFILL | HOLDOVER)};
+        Py_buffer payload;
+        PyObject *segments = NULL;
+        if (PyObject_GetBuffer(PyList_GetItem(frames, i), &payload, PyBUF_SIMPLE) == 0) {
+            segments = seal((Sealer *)object, &payload, arguments[1], header);
+            PyBuffer_Release(&payload);
+        }
+        if (segments == NULL || PyList_SetItem(frames, i, segments) != 0)
+            Py_CLEAR(frames);
+    }
+    return frames;
+}
+
 static PyObject *sealer_skip_to(PyObject *object, PyObject *value) {
     Sealer *self = (Sealer *)object;
     unsigned long long number = PyLong_AsUnsignedLongLong(value);
@@ -221,6 +244,9 @@ static PyMethodDef sealer_methods[] = {
     {"seal", (PyCFunction)(void (*)(void))sealer_seal, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("seal($self, payload, tick, flags=0, kind=0)\n--\n\n"
                "Return the segments of one frame, in order; see tickseal.sealing.")},
+    {"seal_many", (PyCFunction)(void (*)(void))sealer_seal_many, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("seal_many($self, payloads, tick, flags=0)\n--\n\n"
+               "Return the segments of each of many frames; see tickseal.sealing.")},
     {"_start", sealer_start, METH_VARARGS,
      PyDoc_STR("Begin a tick; with an epoch secret, or None where the epoch is the same.")},
     {"_skip_to", sealer_skip_to, METH_O, PyDoc_STR("Leave out frame numbers.")},

@@ -56,6 +56,11 @@ bool take_arguments(const char *const *names, int count, int required, PyObject 
 /* Exceptions of tickseal.core.errors. */
 extern PyObject *LocalProtocolError, *ExhaustedError;
 
-extern PyType_Spec sealer_spec, opener_spec;
+/* by_place(segments, places), a function of the module. */
+PyObject *by_place(PyObject *module, PyObject *args);
+
+extern PyType_Spec sealer_spec, opener_spec, walker_spec;
+/* The type made of walker_spec. */
+extern PyObject *walker_type;
 
 #endif

@@ -1,20 +1,42 @@
-"""The walker of a generation: `core.keytree.Walker`, natively with both children in one call."""
+"""The walker of a generation: `core.keytree.Walker`, natively where that can be."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tickseal.core import keytree
 from tickseal.core.constants import PREFIX
 from tickseal.core.keytree import Walker
 from tickseal.native import IS_NATIVE
 
+if TYPE_CHECKING:
+    from tickseal.core.keytree import Node
+    from tickseal.core.primitives import Primitives
+
 __all__ = ["Walker"]
 
 if not TYPE_CHECKING and IS_NATIVE:
-    from tickseal.native.hotpath import children
+    from tickseal.native import hotpath
 
-    class Walker(Walker):
+    class Walker(hotpath.Walker):
         """Holder of the epochs ahead; see `core.keytree.Walker`, whose secrets are the same."""
 
         __slots__ = ()
 
-        def _children(self, node: bytes) -> tuple[bytes, bytes]:
-            return children(node) if self._prefix is PREFIX else super()._children(node)
+        def __new__(
+            cls, primitives: "Primitives", nodes: "Iterable[Node]", prefix: bytes = PREFIX
+        ) -> "Walker | keytree.Walker":
+            """Make one; another prefix than this protocol's is left to Python."""
+            if prefix is not PREFIX:
+                return keytree.Walker(primitives, nodes, prefix)
+            return super().__new__(cls, list(nodes))
+
+        from_root = classmethod(keytree.Walker.from_root.__func__)
+        __repr__ = keytree.Walker.__repr__
+
+        def cover(self, start: int, end: int) -> "list[Node]":
+            """Return a grant; see `core.keytree.Walker.cover`."""
+            from tickseal import primitives  # noqa: PLC0415  # which needs this package first
+
+            walker = keytree.Walker(primitives, self.nodes())
+            walker.end = self.end
+            return walker.cover(start, end)

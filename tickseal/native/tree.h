@@ -1,0 +1,34 @@
+/* The epoch tree (docs/protocol.md section 3): tickseal.core.keytree.Walker for the hot path. */
+#ifndef TICKSEAL_TREE_H
+#define TICKSEAL_TREE_H
+
+#include "segment.h"
+
+enum { LEVELS_MOST = 48 };
+
+typedef struct {
+    uint64_t index; /* in its level */
+    unsigned level; /* above the leaves */
+    uint8_t secret[SECRET_BYTES];
+} Node;
+
+/* What covers the epochs ahead, and nothing behind. */
+typedef struct {
+    PyObject_HEAD
+    bool is_busy;  /* an opener works with it, perhaps without the GIL */
+    int count, path_count;
+    unsigned long long end; /* the first epoch that is never covered */
+    Node *nodes;            /* the nearest last; room for LEVELS_MOST more than at the start */
+    Node path[LEVELS_MOST]; /* to the leaf that walker_secret() gave last, from the root down */
+} Walker;
+
+/* The first epoch that is covered; end where none is. */
+uint64_t walker_start(const Walker *self);
+/* The secret of an epoch, good until the next call; NULL where it is not covered. */
+const uint8_t *walker_secret(Walker *self, uint64_t epoch);
+/* Erase all before an epoch. */
+void walker_puncture(Walker *self, uint64_t epoch);
+/* Erase everything. */
+void walker_wipe(Walker *self);
+
+#endif
