@@ -1,7 +1,11 @@
 """Clocks: what happens while a device's clock and this machine's contradict each other."""
 
+from collections.abc import Iterable
+
 from tickseal import events as ev
-from tickseal.clock import ClockAction, ClockInterval
+from tickseal.clock import ClockAction, ClockDiscipline, ClockInterval
+from tickseal.clock_votes import Vote, judge
+from tickseal.liveness import RoundTrip
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.config import ClockConfig
 from tickseal_gateway.registered import Device
@@ -9,6 +13,7 @@ from tickseal_gateway.table import StreamTable
 
 #: Alarms by which this machine's check, and the device's, say that the clocks disagree.
 _OURS, _THEIRS, _OWN = "clock", "clock_of_device", "own_clock"
+_HERE = "this machine"
 
 
 class ClockWatch:
@@ -18,19 +23,21 @@ class ClockWatch:
         self._config = config
         self._table = table
         self._alarms = alarms
+        # How far each device is apart that disagrees, by name.
+        self._apart: dict[str, str] = {}
 
     def disagrees(self, device: Device, event: ev.ClockDisagreement) -> None:
         """Note that the clocks disagree from now on."""
-        self._alarms.set(
-            _OURS,
-            device.name,
+        self._apart[device.name] = (
             f"its clock and this machine's are at least {abs(event.apart_ns) / 1e9:.3f} s apart, "
-            "more than both state as uncertain; look at the time sources of both",
+            "more than both state as uncertain"
         )
+        self._tell(device.name, set())
         self.withhold(device)
 
     def agrees(self, device: Device) -> None:
         """Note that the clocks agree again, or that nothing is known of them."""
+        self._apart.pop(device.name, None)
         self._alarms.clear(_OURS, device.name)
         self._alarms.clear(_THEIRS, device.name)
         for stream in self._table.of_device(device.id):
@@ -57,6 +64,34 @@ class ClockWatch:
         else:
             self._alarms.set("device", device.name, f"{event.reason}: {event.detail}")
 
+    def review(self, now: ClockInterval, trips: Iterable[tuple[str, RoundTrip]]) -> None:
+        """Say who is to blame, as far as the clocks of the other devices tell. Call once a second.
+
+        Args:
+            now: this machine's clock.
+            trips: the last exchange with each connected device, and its name.
+        """
+        if not self._apart:
+            return
+        votes, connected = [Vote(_HERE, _HERE, now)], set()
+        for name, trip in trips:
+            connected.add(name)
+            # A time that was taken from here, or is a guess, says nothing of this one.
+            if trip.peer.is_synchronised and trip.peer.discipline is not ClockDiscipline.GATEWAY:
+                votes.append(Vote(name, name, _as_of(now, trip)))
+        liars, _ = judge(votes)
+        for name in self._apart.keys() & connected:
+            self._tell(name, liars)
+
+    def _tell(self, name: str, liars: set[str]) -> None:
+        if _HERE in liars:
+            who = "others agree with each other against this machine: mend its clock"
+        elif name in liars:
+            who = "others agree with this machine: mend the clock of that device"
+        else:
+            who = "who is right cannot be told: look at the time sources of both"
+        self._alarms.set(_OURS, name, f"{self._apart[name]}; {who}")
+
     def check_own(self, now: ClockInterval) -> None:
         """Raise an alarm where this machine's own clock is too uncertain."""
         if now.uncertainty_ns > self._config.widest_ns:
@@ -65,3 +100,14 @@ class ClockWatch:
             )
         else:
             self._alarms.clear(_OWN, "")
+
+
+def _as_of(now: ClockInterval, trip: RoundTrip) -> ClockInterval:
+    """Return what a device's clock would say now, had it kept its distance to this one."""
+    ahead_ns = trip.peer.midpoint_ns - (trip.sent.midpoint_ns + trip.received.midpoint_ns) // 2
+    round_trip_ns = trip.received_monotonic_ns - trip.sent_monotonic_ns
+    return ClockInterval.around(
+        now.midpoint_ns + ahead_ns,
+        trip.peer.uncertainty_ns + round_trip_ns // 2,
+        trip.peer.discipline,
+    )

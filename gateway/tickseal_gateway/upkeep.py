@@ -52,6 +52,14 @@ class Upkeep:
         self._seconds += 1
         controller.table.expire(now)
         controller.clocks.check_own(now)
+        controller.clocks.review(
+            now,
+            (
+                (connection.device.name, trip)
+                for connection in controller.connections.values()
+                if connection.device and (trip := connection.session.round_trip)
+            ),
+        )
         controller.check_displaced(monotonic_ns)
         controller.sinks.tick(now)
         self._watch.tick()

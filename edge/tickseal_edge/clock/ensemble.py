@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tickseal.clock import Clock, ClockDiscipline, ClockInterval
+from tickseal.clock_votes import Vote, describe, judge
 from tickseal.core.errors import ClockError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
 from tickseal_edge.clock.base import ClockSource, SourceState
 from tickseal_edge.clock.holdover import DriftEstimator
-from tickseal_edge.clock.votes import Vote, describe, judge
 
 _logger = logging.getLogger("tickseal.edge")
 

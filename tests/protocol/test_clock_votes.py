@@ -2,9 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tickseal_edge.clock.votes import Vote, describe, judge
 
 from tickseal.clock import ClockDiscipline, ClockInterval
+from tickseal.clock_votes import Vote, describe, judge
 
 
 def vote(name: str, middle: int, half: int, basis: str = "") -> Vote:
