@@ -236,14 +236,18 @@ class StreamTable:
         batch = Batch(received_ns=received_ns)
         marks: list[FrameMark] = []
         self.segments += len(segments)
+        source: Generation | None = None
         for frame in self._open(segments, now, compact):
-            generation = frame.source
-            stream = self._streams[generation.handle]
-            held = stream.held[generation.parameters.generation]
+            # Frames of one generation follow each other.
+            if frame.source is not source:
+                source = frame.source
+                stream = self._streams[source.handle]
+                held = stream.held[source.parameters.generation]
+                stream.last_frame_ns = held.last_frame_ns = received_ns
+                is_withheld = stream.is_withheld and not held.is_backfilled
             stream.frames += 1
             stream.payload_bytes += len(frame.payload)
-            stream.last_frame_ns = held.last_frame_ns = received_ns
-            if stream.is_withheld and not held.is_backfilled:
+            if is_withheld:
                 stream.withheld += 1
                 continue
             readings, pictures = len(batch.readings), len(batch.pictures)
@@ -254,7 +258,7 @@ class StreamTable:
             if len(batch.pictures) > pictures:
                 stream.footage.add(batch.pictures[pictures:])
             if held.is_backfilled:
-                marks.append(FrameMark(generation.handle, generation.number, frame.number))
+                marks.append(FrameMark(source.handle, source.number, frame.number))
         for held in backfilled:
             marks += _summary_mark(held)
         batch.marks = marks
