@@ -38,6 +38,7 @@ from tickseal_edge.doctor.machine import (
 from tickseal_edge.enrolment import enrol_device, load_identity
 from tickseal_edge.memory import forget_streams
 from tickseal_edge.relay import relay
+from tickseal_edge.sensors.profiles import PROFILES
 from tickseal_edge.status import as_text
 
 _CLOCK_POLLS, _CLOCK_POLL_S = 3, 1.0
@@ -150,6 +151,32 @@ def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> None:
     typer.echo(json.dumps(findings_as_json(findings)) if as_json else findings_as_text(findings))
     if any(one.level is Level.BAD for one in findings):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: tickseal edge profiles")
+def profiles(as_json: JSONOption = False) -> None:
+    """List the sensors that need no more in the configuration than their name."""
+    rows = [
+        {
+            "profile": name,
+            "buses": ["i2c", *["spi"] * bool(profile.spi_driver)],
+            "address": f"{profile.address:#04x}",
+            "readings": [f"{one.name} [{one.unit}]" for one in profile.readings],
+            "package": profile.package,
+        }
+        for name, profile in PROFILES.items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        typer.echo(
+            f"{row['profile']:8} {', '.join(row['buses'])} at {row['address']}: "
+            f"{', '.join(row['readings'])}\n{'':8} pip install {row['package']}"
+        )
+    typer.echo(
+        'Others by driver = "module:class". Kinds of their own: ds18b20 (1-Wire), gpio (pulses).'
+    )
 
 
 app.command("relay", epilog="Example: tickseal edge relay --gateway 192.168.1.5:4710")(relay)

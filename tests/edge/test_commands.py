@@ -153,3 +153,12 @@ def test_a_fault_in_the_configuration_is_named_by_file_line_and_key(tmp_path: Pa
     code, _, err = asyncio.run(tickseal("edge", "run", "--config", str(path)))
     assert code == 1
     assert f"{path}:3: spool.sync: found" in err
+
+
+def test_the_sensors_that_are_known_by_name_are_listed() -> None:
+    code, out, _ = asyncio.run(tickseal("edge", "profiles"))
+    assert code == 0
+    assert "bme280   i2c, spi at 0x77: temperature [Cel], humidity [%RH], pressure [Pa]" in out
+    assert {"sht4x", "bh1750", "ads1115", "mpu6050", "ds18b20", "gpio"} <= {
+        word.strip("(),.:") for word in out.split()
+    }

@@ -106,7 +106,7 @@ def refuse(path: Path, group: str, error: Exception, switch_on: str) -> DeviceEr
         return DeviceError(
             f"{path} is not for this user: sudo usermod -aG {group} $USER, and log in again"
         )
-    return DeviceError(f"there is no {path}: {switch_on}")
+    return DeviceError(f"there is no {path}; {switch_on}")
 
 
 def _load(driver: str, package: str) -> Callable[..., object]:
