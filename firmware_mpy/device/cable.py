@@ -132,20 +132,17 @@ class Cable:
                 self._port.output.write(encode(body))
 
     def send_segments(self, segments: "list[bytes]") -> None:
-        """Send live segments; those that the cable does not take now are counted.
+        """Send live segments once; those that the cable does not take now are counted.
 
-        Once each; but while packets come damaged as a record, which is sent again as needed, and
-        until that has arrived, so that the order stays.
+        While packets come damaged they go as a record, if there is room for it, and until that has
+        arrived, so that the order stays.
         """
         channel = self.channel
         self._in_records = channel.is_noisy or (self._in_records and not channel.is_idle)
         if self._in_records and segments:
             body = b"".join([len(one).to_bytes(2, "big") + one for one in segments])
-            if channel.room(len(body) + _CONTROL_BYTES):
-                channel.queue(RECORD_DATA, body)
-            else:
-                self.unsent += len(segments)
-            return
+            if channel.room(len(body) + _CONTROL_BYTES) and channel.queue(RECORD_DATA, body):
+                return
         for segment in segments:
             if self._writable.poll(0):
                 self._port.output.write(encode(bytes((cable.SEGMENT,)) + segment))

@@ -45,6 +45,20 @@ def losing(percent):
     return lambda number: (number * 1103515245 + 12345 >> 8) * 2654435761 % 100 < percent
 
 
+def make_noisy(channel, now):
+    channel.disturbed(now)
+    channel.disturbed(now)
+
+
+def test_one_packet_that_is_damaged_makes_no_noise_and_two_do():
+    channel = cable.Channel(LINK, 0)
+    for now, noisy in ((0, False), (1500, False), (2000, True)):
+        channel.disturbed(now)
+        assert channel.is_noisy == noisy
+    channel.due(5000)
+    assert not channel.is_noisy
+
+
 def test_records_of_every_length_arrive_whole_and_in_order():
     ends = Ends(queue_bytes=100000)
     sent = [(5, bytes(range(256))[:length]) for length in (0, 1, 15, 16, 17, 63, 64, 65, 200)]
@@ -125,7 +139,7 @@ def test_silence_kills_a_connection_that_waits_for_an_answer_and_no_other():
 
 def test_on_a_noisy_cable_pieces_are_shorter_and_come_again_sooner():
     clean, noisy = cable.Channel(LINK, 0), cable.Channel(LINK, 0)
-    noisy.disturbed(0)
+    make_noisy(noisy, 0)
     for channel in (clean, noisy):
         channel.queue(5, bytes(64))
     assert len(clean.due(0)) == 1
@@ -137,7 +151,7 @@ def test_on_a_noisy_cable_an_acknowledgement_goes_twice():
     for noise, copies in ((False, 1), (True, 2)):
         sender, receiver = cable.Channel(LINK, 0), cable.Channel(LINK, 0)
         if noise:
-            receiver.disturbed(0)
+            make_noisy(receiver, 0)
         sender.queue(5, b"x")
         receiver.received(sender.due(0)[0])
         assert len(receiver.due(0)) == copies
@@ -166,7 +180,7 @@ def test_a_silent_end_is_asked_ever_more_seldom_and_one_that_is_heard_is_not():
         waits, now = [], 0
         for _ in range(5):
             if noise:
-                channel.disturbed(now)
+                make_noisy(channel, now)
             waits.append(channel.wait_ms(now))
             now += waits[-1]
             channel.due(now)
@@ -180,7 +194,7 @@ def test_a_record_that_waits_is_cut_as_the_cable_is_when_its_turn_comes():
     channel.queue(5, bytes(100))
     channel.queue(5, bytes(100))
     channel.due(0)
-    channel.disturbed(1)
+    make_noisy(channel, 1)
     channel.acknowledged(bytes((cable.ACK, 0x12, 0x34, 1, 0)), 1)
     assert max(len(body) for body in channel.due(1)) == 16
 

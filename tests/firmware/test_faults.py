@@ -35,8 +35,7 @@ def test_over_a_cable_that_damages_every_twentieth_byte_a_board_enrols_and_strea
             # The CRC of each packet keeps noise away from what opens: nothing forged got there.
             refused = view.snapshot()["streams"][0]["refusals"]
             assert not refused.keys() & {"forged", "key_hash", "malformed"}
-        counts = ledger.counts()
-        assert counts == sorted(counts)
+        assert len(ledger.counts()) == len(set(ledger.counts()))
         ledger.check()
 
     run(scenario())

@@ -46,8 +46,10 @@ _AGAIN_LEAST_NOISY_MS = 15
 _AGAIN_FIRST_MS = 120
 _AGAIN_FIRST_NOISY_MS = 60
 _AGAIN_MOST_MS = 400
-#: A cable is noisy for so long after a damaged packet, ms.
+#: A cable is noisy for so long after a packet was damaged or lost, ms, and where that was not the
+#: first for longer than this, ms: one may be lost whenever a port is opened.
 _NOISY_MS = 2000
+_DOUBT_MS = 1000
 #: Nothing was acknowledged for so long, ms: the other end is gone.
 DEAD_MS = 3000
 
@@ -66,9 +68,9 @@ class Channel:
     """
 
     __slots__ = (
-        "_ack_due", "_again_ms", "_at", "_early", "_flying", "_heard_ms", "_limit", "_next",
-        "_noisy_ms", "_open", "_parts", "_queue", "_queued", "_room", "_sent", "_seq", "_silent",
-        "link", "repeated",
+        "_ack_due", "_again_ms", "_at", "_doubt_ms", "_early", "_flying", "_heard_ms", "_limit",
+        "_next", "_noisy_ms", "_open", "_parts", "_queue", "_queued", "_room", "_sent", "_seq",
+        "_silent", "link", "repeated",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +98,7 @@ class Channel:
         self._again_ms = 0
         # How often in a row time ran out without a sign of the other end.
         self._silent = 0
-        self._noisy_ms = 0
+        self._noisy_ms = self._doubt_ms = 0
         # Since when nothing was acknowledged that should have been.
         self._heard_ms = now_ms
         # Received: the next number; what came before its turn; the record that is incomplete.
@@ -134,7 +136,9 @@ class Channel:
 
     def disturbed(self, now_ms: int) -> None:
         """Note that a packet came damaged, or was lost."""
-        self._noisy_ms = now_ms + _NOISY_MS
+        if now_ms < self._doubt_ms:
+            self._noisy_ms = now_ms + _NOISY_MS
+        self._doubt_ms = now_ms + _DOUBT_MS
         self._silent = 0
 
     def due(self, now_ms: int) -> "list[bytes]":
@@ -202,11 +206,12 @@ class Channel:
             self._open = True
             self._heard_ms = now_ms
         self._flying = left
-        for flown in left:
-            # A cable keeps the order: what was sent before something that came is lost.
-            if 0 <= flown[4] < newest:
-                flown[4] = -1
-                self.disturbed(now_ms)
+        # A cable keeps the order: what was sent before something that came is lost.
+        lost = [flown for flown in left if 0 <= flown[4] < newest]
+        for flown in lost:
+            flown[4] = -1
+        if lost:
+            self.disturbed(now_ms)
 
     def received(self, body: bytes) -> "list[Record]":
         """Take in a packet with a fragment; return the records that it completes, in order.
