@@ -90,7 +90,7 @@ class Gateway:
             udp, tcp = await self._listen(stack)
             boards = serve_boards(self._config.serial, self._controller.serve)
             stack.push_async_callback(_cancel, boards)
-            watch = Watch(self._table, self._alarms, self._runners, udp)
+            watch = Watch(self._table, self._alarms, self._runners, udp, self._store)
             note = self._store.note_generations if self._store else None
             upkeep = Upkeep(self._controller, watch, note)
             stack.callback(upkeep.note)
@@ -169,10 +169,8 @@ class Gateway:
             return None
         path = Path(given.path).expanduser() if given.path else self._state.path / READINGS_FILE
         store = SQLiteStore(path, retention_ns=given.retention_ns, gather_s=given.commit_ns / 1e9)
-        if store.moved_aside:
-            self._alarms.set(
-                "store", "", f"{path} was damaged; it was moved to {store.moved_aside}"
-            )
+        if store.notice:
+            self._alarms.set("store", "", store.notice)
         return store
 
     def _make_outputs(self) -> list[OutputRunner]:

@@ -8,6 +8,7 @@ from tickseal.core import errors
 from tickseal.links.udp import UDPLink
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.outputs.base import OutputRunner
+from tickseal_gateway.store.sqlite import SQLiteStore
 from tickseal_gateway.table import StreamTable
 
 _logger = logging.getLogger(__name__)
@@ -18,11 +19,21 @@ _HARMLESS = (errors.REPLAYED,)
 
 
 class Watch:
-    """Looks once a second at what may go wrong."""
+    """Looks once a second at what may go wrong.
+
+    Args:
+        store: tells what befell its file; None where there is none.
+    """
 
     def __init__(
-        self, table: StreamTable, alarms: Alarms, outputs: Sequence[OutputRunner], udp: UDPLink
+        self,
+        table: StreamTable,
+        alarms: Alarms,
+        outputs: Sequence[OutputRunner],
+        udp: UDPLink,
+        store: SQLiteStore | None = None,
     ) -> None:
+        self._store = store
         self._table = table
         self._alarms = alarms
         self._outputs = outputs
@@ -43,6 +54,8 @@ class Watch:
                 self._alarms.set(f"output_{output.name}", "", output.counters.error)
             else:
                 self._alarms.clear(f"output_{output.name}", "")
+        if self._store is not None and self._store.notice:
+            self._alarms.set("store", "", self._store.notice)
         self._note_drops()
 
     def _note_refusals(self, key: str, refusals: Mapping[str, int]) -> None:

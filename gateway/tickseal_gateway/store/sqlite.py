@@ -61,6 +61,7 @@ class SQLiteStore:
     Attributes:
         rows: samples written since it was opened.
         moved_aside: where a damaged database was put; None where there was none.
+        notice: what befell the file, and what to do, for people; empty where nothing did.
         arrivals: where in the store each batch is, for outputs that catch up from it.
     Raises:
         StoreError: the database cannot be opened.
@@ -74,6 +75,7 @@ class SQLiteStore:
         self.gather_s = gather_s
         self.rows = 0
         self.moved_aside: Path | None = None
+        self.notice = ""
         self._retention_ns = retention_ns
         self._series: dict[tuple[str, str, str, str], int] = {}
         self._pending_generations: dict[tuple[int, int], GenerationRow] = {}
@@ -86,7 +88,7 @@ class SQLiteStore:
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
-                self._move_aside(error)
+                self._tell(self._move_aside(error))
                 self._connection = self._open()
 
     def note_generations(self, rows: Iterable[GenerationRow]) -> None:
@@ -97,21 +99,22 @@ class SQLiteStore:
     def write(self, batches: Sequence[Batch]) -> None:
         """Commit the readings of batches in one transaction; on return it is on the disk."""
         with _explained("write to", self.path):
+            if not self._is_in_place():
+                self._begin_anew(
+                    "was removed or replaced while it was in use: a new one is begun; "
+                    "stop the gateway before you touch it"
+                )
             try:
                 rows = self._commit(batches)
+                self._drop_old()
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
                 # Found only now, deep in the file. What was there stays in the file moved aside.
                 self._connection.close()
-                self._move_aside(error)
-                self._connection = _connect(self.path)
-                self._delivered = {}
-                self.arrivals.begin_anew()
+                self._begin_anew(self._move_aside(error))
                 rows = self._commit(batches)
             self.rows += rows
-            if time.monotonic() >= self._next_retention:
-                self._drop_old()
 
     def close(self) -> None:
         """Write what is known of generations, and close."""
@@ -129,7 +132,24 @@ class SQLiteStore:
         except BaseException:
             connection.close()
             raise
+        self._file = _file_at(self.path)
         return connection
+
+    def _is_in_place(self) -> bool:
+        return _file_at(self.path) == self._file
+
+    def _begin_anew(self, what: str) -> None:
+        self._connection.close()
+        self._connection = _connect(self.path)
+        self._file = _file_at(self.path)
+        self._series.clear()
+        self._delivered = {}
+        self.arrivals.begin_anew()
+        self._tell(what)
+
+    def _tell(self, what: str) -> None:
+        self.notice = f"{self.path} {what}"
+        _logger.error("%s", self.notice)
 
     def _commit(self, batches: Sequence[Batch]) -> int:
         try:
@@ -149,7 +169,8 @@ class SQLiteStore:
         )
         return sum(counts)
 
-    def _move_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _move_aside(self, error: sqlite3.DatabaseError) -> str:
+        """Move the file out of the way; return what happened, in words."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         first = aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         number = 1
@@ -161,11 +182,10 @@ class SQLiteStore:
             if part.exists():
                 part.replace(f"{aside}{suffix}")
         self.moved_aside = aside
-        _logger.error(
-            "%s is damaged (%s): it was moved to %s, and a new one is begun; "
-            "sqlite3's .recover may get readings out of it",
-            self.path, error, aside,
-        )  # fmt: skip
+        return (
+            f"is damaged ({error}): it was moved to {aside}, and a new one is begun; check the "
+            f"disk, and get out what can be had: sqlite3 {aside} .recover | sqlite3 recovered.db"
+        )
 
     def _insert(self, batches: Sequence[Batch]) -> list[int]:
         """Insert the readings, each under the next number; return how many of each batch."""
@@ -230,16 +250,27 @@ class SQLiteStore:
         return delivered
 
     def _drop_old(self) -> None:
-        self._next_retention = time.monotonic() + _RETENTION_EVERY_S
-        if not self._retention_ns:
+        if not self._retention_ns or time.monotonic() < self._next_retention:
             return
+        self._next_retention = time.monotonic() + _RETENTION_EVERY_S
         before = time.time_ns() - self._retention_ns
-        series = self._connection.execute("SELECT id FROM series").fetchall()
-        with self._connection:
-            self._connection.executemany(
-                "DELETE FROM samples WHERE series = ? AND time_ns < ?",
-                [(number, before) for (number,) in series],
-            )
+        try:
+            series = self._connection.execute("SELECT id FROM series").fetchall()
+            with self._connection:
+                self._connection.executemany(
+                    "DELETE FROM samples WHERE series = ? AND time_ns < ?",
+                    [(number, before) for (number,) in series],
+                )
+        except sqlite3.OperationalError as error:  # the next time, then
+            _logger.debug("what is old stays for now: %s", error)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -275,6 +306,10 @@ def _explained(doing: str, path: Path) -> Iterator[None]:
             step = "another program holds it: close that program"
         elif "full" in text:
             step = "the disk is full: make room, or shorten [store] retention"
+        elif "readonly" in text:
+            step = "the disk or the file is read-only; a disk that has faults becomes so: see dmesg"
+        elif "I/O" in text:
+            step = "the disk has faults or was taken away: see dmesg"
         else:
             step = "check the disk and the rights to the file"
         raise StoreError(f"cannot {doing} {path}: {text}; {step}") from None
