@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _P = 2**255 - 19
+_LOW = 2**255 - 1
 _A24 = 121665
 _KEY_BYTES = 32
 _BASE = b"\x09" + bytes(31)
@@ -22,8 +23,11 @@ _collect_each: "Any" = getattr(gc, "threshold", lambda *_: -1)  # CPython has no
 
 
 def _square_times(x: int, times: int) -> int:
+    low = _LOW
     for _ in range(times):
-        x = x * x % _P
+        x = x * x
+        x = (x & low) + (x >> 255) * 19
+        x = (x & low) + (x >> 255) * 19
     return x
 
 
@@ -68,8 +72,8 @@ def scalar_mult(scalar: bytes, point: bytes) -> bytes:
 def _ladder(scalar: bytes, point: bytes) -> bytes:
     k = int.from_bytes(scalar, "little") & (2**255 - 8) | 2**254
     bits = k.to_bytes(32, "big")
-    p = _P
-    u = (int.from_bytes(point, "little") & (2**255 - 1)) % p
+    low = _LOW
+    u = (int.from_bytes(point, "little") & low) % _P
     # The two points of the ladder, (x, z) for u times the bits so far and for one more.
     x2, z2, x3, z3 = 1, 0, u, 1
     swapped = 0
@@ -78,15 +82,26 @@ def _ladder(scalar: bytes, point: bytes) -> bytes:
         x, z, swap = (x2, x3), (z2, z3), bit ^ swapped
         x2, x3, z2, z3 = x[swap], x[swap ^ 1], z[swap], z[swap ^ 1]
         swapped = bit
+        # 2^255 is 19 here: what lies above goes below 19-fold, a third of a remainder's work. Once
+        # leaves some bits too many, which are let be (x2 < 2^262, x3 < 2^264, z3 < 2^268), twice
+        # at most one.
         a, b = x2 + z2, x2 - z2
-        da, cb = a * (x3 - z3) % p, b * (x3 + z3) % p
-        a, b = a * a % p, b * b % p
-        e = a - b
+        da, cb = a * (x3 - z3), b * (x3 + z3)
+        da, cb = (da & low) + (da >> 255) * 19, (cb & low) + (cb >> 255) * 19
+        da, cb = (da & low) + (da >> 255) * 19, (cb & low) + (cb >> 255) * 19
+        a, b = a * a, b * b
+        a, b = (a & low) + (a >> 255) * 19, (b & low) + (b >> 255) * 19
+        a, b = (a & low) + (a >> 255) * 19, (b & low) + (b >> 255) * 19
         x3, z3 = da + cb, da - cb
-        x3, z3 = x3 * x3 % p, z3 * z3 % p * u % p
-        x2, z2 = a * b % p, e * (a + _A24 * e) % p
+        x3, z3 = x3 * x3, z3 * z3
+        z3 = ((z3 & low) + (z3 >> 255) * 19) * u
+        x3, z3 = (x3 & low) + (x3 >> 255) * 19, (z3 & low) + (z3 >> 255) * 19
+        e = a - b
+        x2, z2 = a * b, e * (a + _A24 * e)
+        x2, z2 = (x2 & low) + (x2 >> 255) * 19, (z2 & low) + (z2 >> 255) * 19
+        z2 = (z2 & low) + (z2 >> 255) * 19
     x, z = (x2, x3), (z2, z3)
-    return (x[swapped] * _invert(z[swapped]) % p).to_bytes(32, "little")
+    return (x[swapped] * _invert(z[swapped]) % _P).to_bytes(32, "little")
 
 
 def public_key(private_key: bytes) -> bytes:
