@@ -26,6 +26,9 @@ class Content(enum.StrEnum):
     OPAQUE = "opaque"
 
 
+_READINGS, _PICTURES, _OPAQUE = Content
+
+
 class Reading(NamedTuple):
     """A sample after it was opened.
 
@@ -148,10 +151,11 @@ def read_frame(frame: Frame, device: str, content: Content, batch: Batch) -> boo
 
     Such a frame goes to the batch's others: it is authentic, and nothing is lost.
     """
-    source = frame.source
+    # One look at each field, and no enum's member by name: it is done for every frame.
+    source, number, tick, payload, flags = frame
     stream, generation = source.metadata.id, source.parameters.generation
     try:
-        if content is Content.READINGS:
+        if content is _READINGS:
             batch.readings += [
                 Reading(
                     device,
@@ -160,25 +164,25 @@ def read_frame(frame: Frame, device: str, content: Content, batch: Batch) -> boo
                     sample.value,
                     sample.unit,
                     sample.time_ns,
-                    frame.tick,
-                    frame.number,
+                    tick,
+                    number,
                     generation,
-                    frame.flags,
+                    flags,
                 )
-                for sample in samples.decode_samples(frame.payload)
+                for sample in samples.decode_samples(payload)
             ]
             return True
-        if content is Content.PICTURES:
-            picture = pictures.decode_picture(frame.payload)
+        if content is _PICTURES:
+            picture = pictures.decode_picture(payload)
             batch.pictures.append(
                 Picture(
                     device,
                     stream,
                     picture,
-                    frame.tick,
-                    frame.number,
+                    tick,
+                    number,
                     generation,
-                    frame.flags,
+                    flags,
                     batch.received_ns,
                 )
             )
@@ -186,15 +190,6 @@ def read_frame(frame: Frame, device: str, content: Content, batch: Batch) -> boo
     except RemoteProtocolError:
         pass
     batch.others.append(
-        Opaque(
-            device,
-            stream,
-            frame.payload,
-            frame.tick,
-            frame.number,
-            generation,
-            frame.flags,
-            batch.received_ns,
-        )
+        Opaque(device, stream, payload, tick, number, generation, flags, batch.received_ns)
     )
-    return content is Content.OPAQUE
+    return content is _OPAQUE
