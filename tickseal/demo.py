@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from tickseal.host.control_socket import NotRunningError, ask
 
 app = typer.Typer(rich_markup_mode=None)
 
+_Process = subprocess.Popen[bytes]
 _MARKER = ".tickseal-demo"
 _START_S, _STOP_S, _SETTLE_S = 30.0, 10.0, 3.0
 _GATEWAY = """\
@@ -30,6 +31,10 @@ port = 0
 
 [page]
 port = {page_port}
+"""
+_SERIAL = """
+[[serial]]
+port = {cable}
 """
 _EDGE = """\
 name = "demo device"
@@ -47,6 +52,17 @@ width = 640
 height = 480
 rate_hz = 15
 """
+_STREAMS = ("demo/telemetry", "demo/camera")
+_BOARD = {
+    "name": "demo board",
+    "streams": [
+        {
+            "id": "demo/board",
+            "period_ms": 200,
+            "sensors": [{"kind": "counter"}, {"kind": "memory"}],
+        }
+    ],
+}
 
 
 class DemoError(TicksealError):
@@ -64,6 +80,9 @@ def demo(
     page_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the page; 0 for any free one.")
     ] = 0,
+    mcu: Annotated[
+        bool, typer.Option("--mcu", help="Add a microcontroller: MicroPython, as a process here.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the last status as JSON, and nothing else.")
     ] = False,
@@ -72,29 +91,35 @@ def demo(
 
     The source is enrolled by a one-time invite and streams this machine's telemetry (10 frames a
     second) and a moving test pattern (640x480, 15 pictures a second), every frame under a key of
-    its own. Exit code 0 only if frames of both arrived and every one was opened.
+    its own. With --mcu a third source streams, a microcontroller's program on a serial cable.
+    Exit code 0 only if frames of all arrived and every one was opened.
     """
     say = _say_nothing if as_json else typer.echo
     folder = _fresh(state)
     with contextlib.ExitStack() as cleanup:
         stop = cleanup.enter_context(_stop_signals())
-        gateway = cleanup.enter_context(_running("gateway", folder, page_port))
+        gateway = cleanup.enter_context(_running("gateway", _prepare(folder, page_port, mcu=mcu)))
         status = _wait_for_gateway(gateway, folder / "gateway")
+        parts = {"gateway": gateway}
         say(f"gateway   {status['gateway']['addresses'][0]}, a process of its own ({gateway.pid})")
         invite = ask(folder / "gateway", {"do": "invite"}, service="gateway")
         _command("edge", "enrol", invite["token"], "--config", str(folder / "edge.toml"))
-        source = cleanup.enter_context(_running("edge", folder, page_port))
+        parts["edge"] = source = cleanup.enter_context(_running("edge", folder))
         say(f"source    enrolled by a one-time invite, a process of its own ({source.pid})")
+        if mcu:
+            parts["mcu"] = board = cleanup.enter_context(_board(folder))
+            say(f"board     MicroPython on a serial cable, a process of its own ({board.pid})")
         say(f"page      {_page(folder / 'gateway', status)}")
         say(f"readings  {folder / 'gateway' / 'readings.db'} (SQLite)")
         say("" if seconds else "Ctrl-C ends the demo.\n")
-        status = _watch(folder, [gateway, source], seconds, stop, _View(say))
-        _end(source)
-        status = _settled(folder / "gateway", status)
-        _end(gateway)
+        status = _watch(folder, parts, seconds, stop, _View(say))
+        for part in reversed(parts.values()):
+            if part is gateway:
+                status = _settled(folder / "gateway", status)
+            _end(part)
     if as_json:
         typer.echo(json.dumps(status))
-    faults = _faults(status)
+    faults = _faults(status, [*_STREAMS, *(["demo/board"] if mcu else [])])
     say(_summary(status))
     if faults:
         raise DemoError("the demo failed: " + "; ".join(faults) + f"; see the logs in {folder}")
@@ -139,18 +164,29 @@ def _command(*arguments: str) -> None:
         raise DemoError(done.stderr.strip().removeprefix("tickseal: "))
 
 
+def _prepare(folder: Path, page_port: int, *, mcu: bool) -> Path:
+    """Write all configurations."""
+
+    def text(template: str, **values: object) -> str:
+        # JSON's strings are TOML's, too.
+        return template.format_map({key: json.dumps(value) for key, value in values.items()})
+
+    gateway = text(_GATEWAY, state=str(folder / "gateway"), page_port=page_port)
+    if mcu:
+        gateway += text(_SERIAL, cable=str(folder / "mcu" / "cable"))
+    (folder / "gateway.toml").write_text(gateway, "utf-8")
+    (folder / "edge.toml").write_text(text(_EDGE, state=str(folder / "edge")), "utf-8")
+    (folder / "mcu.json").write_text(json.dumps(_BOARD), "utf-8")
+    return folder
+
+
 @contextlib.contextmanager
-def _running(part: str, folder: Path, page_port: int) -> Generator["subprocess.Popen[bytes]"]:
-    template = _GATEWAY if part == "gateway" else _EDGE
-    # JSON's strings are TOML's, too.
-    text = template.format(state=json.dumps(str(folder / part)), page_port=page_port)
-    config = folder / f"{part}.toml"
-    config.write_text(text, "utf-8")
-    if part == "gateway":
-        (folder / "edge.toml").write_text(_EDGE.format(state=json.dumps(str(folder / "edge"))))
+def _running(part: str, folder: Path, *arguments: str) -> Generator[_Process]:
+    if not arguments:
+        arguments = (part, "run", "--config", str(folder / f"{part}.toml"))
     with (folder / f"{part}.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "tickseal.cli", part, "run", "--config", str(config)],
+            [sys.executable, "-m", "tickseal.cli", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -163,7 +199,27 @@ def _running(part: str, folder: Path, page_port: int) -> Generator["subprocess.P
         _end(process)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+@contextlib.contextmanager
+def _board(folder: Path) -> Generator[_Process]:
+    """A microcontroller's program, once its serial port is there."""
+    request = {"do": "invite", "hybrid": False}
+    invite = ask(folder / "gateway", request, service="gateway")["token"]
+    given = ("--state", str(folder / "mcu"), "--config", str(folder / "mcu.json"))
+    with _running("mcu", folder, "mcu", "simulate", *given, "--invite", invite) as board:
+        until = time.monotonic() + _START_S
+        while not (folder / "mcu" / "cable").exists():
+            if board.poll() is not None or time.monotonic() > until:
+                raise DemoError(f"the board did not start: {_last_line(folder / 'mcu.log')}")
+            time.sleep(0.05)
+        yield board
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    return lines[-1].removeprefix("tickseal: ") if lines else "no output"
+
+
+def _end(process: _Process) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -190,7 +246,7 @@ def _stop_signals() -> Generator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _wait_for_gateway(process: "subprocess.Popen[bytes]", state: Path) -> dict[str, Any]:
+def _wait_for_gateway(process: _Process, state: Path) -> dict[str, Any]:
     until = time.monotonic() + _START_S
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -200,13 +256,12 @@ def _wait_for_gateway(process: "subprocess.Popen[bytes]", state: Path) -> dict[s
             if status["gateway"]["page"]:
                 return status
         time.sleep(0.05)
-    log = (state.parent / "gateway.log").read_text("utf-8", "replace").strip()
-    raise DemoError(f"the gateway did not start: {log.splitlines()[-1] if log else 'no output'}")
+    raise DemoError(f"the gateway did not start: {_last_line(state.parent / 'gateway.log')}")
 
 
 def _watch(
     folder: Path,
-    processes: list["subprocess.Popen[bytes]"],
+    parts: dict[str, _Process],
     seconds: float | None,
     stopped: Callable[[], bool],
     view: "_View",
@@ -214,7 +269,7 @@ def _watch(
     until = time.monotonic() + (seconds or float("inf"))
     status: dict[str, Any] = {}
     while not stopped() and time.monotonic() < until:
-        for process, part in zip(processes, ("gateway", "edge"), strict=True):
+        for part, process in parts.items():
             if process.poll() is not None:
                 raise DemoError(f"the {part} ended by itself; see {folder / part}.log")
         status = ask(folder / "gateway", {"do": "status"}, service="gateway")
@@ -227,18 +282,23 @@ def _settled(state: Path, status: dict[str, Any]) -> dict[str, Any]:
     """Return the status once what was under way has arrived."""
     until = time.monotonic() + _SETTLE_S
     frames = -1
+    before = {stream["id"]: stream for stream in status.get("streams", [])}
     while time.monotonic() < until and status.get("totals", {}).get("frames") != frames:
         frames = status.get("totals", {}).get("frames", 0)
         time.sleep(0.2)
         with contextlib.suppress(LinkError):
             status = ask(state, {"do": "status"}, service="gateway")
+    for stream in status.get("streams", []):
+        # The keys of a board's stream are gone with its cable.
+        if stream["suite"] is None and stream["id"] in before:
+            stream.update({key: before[stream["id"]][key] for key in ("suite", "tick")})
     return status
 
 
-def _faults(status: dict[str, Any]) -> list[str]:
+def _faults(status: dict[str, Any], expected: Sequence[str]) -> list[str]:
     faults = []
     streams = {stream["id"]: stream for stream in status.get("streams", [])}
-    for stream_id in ("demo/telemetry", "demo/camera"):
+    for stream_id in expected:
         if not streams.get(stream_id, {}).get("frames"):
             faults.append(f"no frame of {stream_id} arrived")
     totals = status.get("totals", {})

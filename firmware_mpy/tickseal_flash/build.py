@@ -1,5 +1,6 @@
 """What lies on a board: the program as one compiled file, and the few lines that start it."""
 
+import functools
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ def sources() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def program() -> bytes:
     """Return the whole program, compiled (.mpy).
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from tickseal.host.boards import microcontrollers
 from tickseal.links.serial import SerialServer
 from tickseal.links.serial_link import SerialLink
 from tickseal.links.serial_port import SerialSettings
-from tickseal_flash import flashing, ports
+from tickseal_flash import flashing, ports, simulation
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 
@@ -120,3 +121,28 @@ def doctor(port: PortOption = ports.AUTO, board: BoardOption = "pico") -> None:
     if report.problems:
         raise LinkError("; ".join(report.problems))
     typer.echo("all is well: the board can stream; is its gateway or relay running?")
+
+
+@app.command(epilog="Example: tickseal mcu simulate --state board --invite tks1_...")
+def simulate(
+    state: Annotated[
+        Path, typer.Option(metavar="DIR", help="Its flash, its log, and `cable`, its serial port.")
+    ] = Path(".board"),
+    invite: Annotated[
+        str | None, typer.Option(help="From `tickseal gateway invite --classical`; once.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What it calls itself.")] = "simulated",
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="config.json for it.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Run a board that does not exist: MicroPython on this machine, on a pseudo-terminal."""
+    token = flashing.check_invite(invite) if invite else None
+    settings = flashing.load_config(config) if config else simulation.default_config(name)
+    # Ended as Ctrl-C ends it: the board too, and its terminal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with simulation.running(state, settings, token) as board:
+        typer.echo(f"board   MicroPython on {board.cable}; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            board.process.wait()
+            raise LinkError(f"the board ended by itself; see {board.log}")

@@ -20,7 +20,9 @@ from tickseal_flash.sealed_file import seed_file
 CONFIG = "config.json"
 #: What makes a board who it is; only --new-identity takes these away.
 IDENTITY = ("tickseal.key", "tickseal.identity")
-_MICROPYTHON = (1, 22)
+INVITE = "tickseal.invite"
+#: The oldest that runs the program.
+MICROPYTHON = (1, 22)
 _PROBE = """\
 import os, sys
 machine = getattr(sys.implementation, "_machine", sys.platform)
@@ -116,7 +118,7 @@ def flash(
     """
     there = _probe(board, say)
     is_enrolled = IDENTITY[1] in there and not new_identity
-    if invite is None and not is_enrolled and "tickseal.invite" not in there:
+    if invite is None and not is_enrolled and INVITE not in there:
         raise BoardError(
             "this board is not enrolled yet: make an invite with `tickseal gateway invite "
             "--classical` and give it with --invite"
@@ -132,14 +134,14 @@ def flash(
         # Its own generator may be weak: keys are made of this too.
         files["tickseal.seed"] = seed_file(os.urandom(32))
     if invite is not None:
-        files["tickseal.invite"] = invite.encode()
+        files[INVITE] = invite.encode()
     with tempfile.TemporaryDirectory(prefix="tickseal-") as folder:
         for name, content in files.items():
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         if new_identity:
-            for name in (*IDENTITY, "tickseal.invite"):
+            for name in (*IDENTITY, INVITE):
                 if name in there:
                     board.run("resume", "fs", "rm", f":{name}")
         board.run("resume", "fs", "cp", "-r", *sorted(Path(folder).iterdir()), ":")
@@ -154,7 +156,7 @@ def _probe(board: Mpremote, say: Callable[[str], None]) -> set[str]:
     first, _, listed = board.run("exec", _PROBE).partition("\n")
     major, minor, aes, *_ = first.split()
     machine = first.partition("|")[2].strip()
-    if (int(major), int(minor)) < _MICROPYTHON:
+    if (int(major), int(minor)) < MICROPYTHON:
         raise BoardError(
             f"MicroPython {major}.{minor} is on this board; 1.22 or newer is needed: update it"
         )
@@ -195,7 +197,7 @@ def examine(board: Mpremote) -> Report:
             report.problems.append(f"{why}: run `tickseal mcu flash`")
     if IDENTITY[1] in there:
         report.lines.append("enrolled             yes")
-    elif "tickseal.invite" in there:
+    elif INVITE in there:
         report.lines.append("enrolled             not yet; it has an invite")
     else:
         report.problems.append(
