@@ -143,6 +143,7 @@ class Spool:
             # Delivered, or damaged on the disk: there is nothing more in it.
             if spooled.files and spooled.files[0] is file:
                 self._drop(spooled)
+                self._count_damaged(file, spooled.stored_until)
         return []
 
     def stored_until(self, number: int, frame_until: int) -> None:
@@ -299,6 +300,12 @@ class Spool:
                 if not spooled.files and spooled.is_complete:
                     del self._generations[spooled.number]
                 return
+
+    def _count_damaged(self, file: SpoolFile, stored_until: int) -> None:
+        lost = min(file.frames, file.last + 1 - stored_until)
+        if lost > 0:
+            self.dropped_frames += lost
+            _logger.error("%s is damaged on the disk: %d frames are lost", file.name, lost)
 
     def _unwritten_bytes(self) -> int:
         return sum(

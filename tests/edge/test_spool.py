@@ -235,6 +235,25 @@ def test_a_disk_that_refuses_for_good_does_not_fill_the_memory(lane: Lane) -> No
     assert spool.dropped_frames > 0
 
 
+def test_what_the_disk_has_damaged_is_counted_and_the_rest_is_delivered(
+    tmp_path: Path, lane: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = filled(SpoolFolder(tmp_path), lane, 3000, most=64 << 20, size=300)
+    spool.complete(1)
+    run(spool.flush())
+    first = min(tmp_path.iterdir())
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    found = Spool(SpoolFolder(tmp_path), 64 << 20, lane)
+    delivered = numbers(found)
+    assert delivered == sorted(set(delivered))
+    lost = set(range(3000)) - set(delivered)
+    assert 0 < len(lost) < 1000, "of one file only"
+    assert found.dropped_frames == len(lost)
+    assert f"{len(lost)} frames are lost" in caplog.text
+
+
 def test_files_that_are_none_are_removed(tmp_path: Path, lane: Lane) -> None:
     folder = SpoolFolder(tmp_path)
     for name, content in (("1.spool", b""), ("2.spool", b"rubbish" * 100), ("3.txt", b"kept")):

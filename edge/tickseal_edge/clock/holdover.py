@@ -10,6 +10,9 @@ _LEAST_NS = 120_000_000_000
 #: What a crystal is off while nothing is known of it, and what its drift changes by at least, ppm.
 _UNKNOWN_PPM = 50.0
 _LEAST_PPM = 0.1
+#: A lead that changes by more than a steered clock can run apart, and by so much, was set.
+_STEERED_PPM = 1000
+_SET_NS = 1_000_000
 
 
 class DriftEstimator:
@@ -22,7 +25,12 @@ class DriftEstimator:
         self._readings: deque[tuple[int, int]] = deque(maxlen=_READINGS)
 
     def add(self, monotonic_ns: int, lead_ns: int) -> None:
-        """Take in a reading of a good source."""
+        """Take in a reading of a good source; where it was set, what was before counts no more."""
+        if self._readings:
+            at_ns, lead_before_ns = self._readings[-1]
+            apart_ns = (monotonic_ns - at_ns) * _STEERED_PPM // 1_000_000 + _SET_NS
+            if abs(lead_ns - lead_before_ns) > apart_ns:
+                self._readings.clear()
         if not self._readings or monotonic_ns - self._readings[-1][0] >= _APART_NS:
             self._readings.append((monotonic_ns, lead_ns))
 
