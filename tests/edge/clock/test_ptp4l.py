@@ -134,7 +134,9 @@ def test_the_offset_between_two_of_this_machine_is_hardly_one(pair: Pair) -> Non
     assert abs(state.offset_ns) < 1_000_000  # type: ignore[attr-defined]
     assert state.details["port_state"] in ("slave", "uncalibrated")  # type: ignore[attr-defined]
     assert state.details["clock_class"] == 248  # type: ignore[attr-defined]
-    assert abs(source.read_ns() - kernel.now().midpoint_ns) < 1_000_000
+    # The machine may do something else between any two readings.
+    before, read, after = kernel.now().midpoint_ns, source.read_ns(), kernel.now().midpoint_ns
+    assert before - 1_000_000 < read < after + 1_000_000
     first = state.details["grandmaster"]  # type: ignore[attr-defined]
 
     pair.stop("m")
