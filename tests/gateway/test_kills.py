@@ -1,0 +1,168 @@
+"""A gateway killed at any moment, again and again, loses nothing that it acknowledged.
+
+20 kills; for more: TICKSEAL_KILLS=500 pytest tests/gateway/test_kills.py
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from running_gateway import GatewayFactory
+from source_device import Device, reading
+from tickseal_gateway.config import Config, load
+from tickseal_gateway.service import Gateway
+
+from tickseal import events as ev
+from tickseal.core import constants
+from tickseal.core.errors import LinkError
+from tickseal.generation import Generation
+from tickseal.host.state import StateDirectory
+from tickseal.sealing import FrameSealer
+
+_KILLS = int(os.environ.get("TICKSEAL_KILLS", "20"))
+_FRAMES, _AT_ONCE = 200, 5
+#: A kill comes somewhere within so long after the device has connected, s.
+_LONGEST_S = 0.15
+# Forked from a process that has imported everything, a gateway stands in a tenth of a second.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload([__name__, "tickseal_gateway.service"])
+
+
+def serve(config: Config, ready: Connection, more: Connection) -> None:
+    """Run a gateway until it is killed; say its port and what it says at the start."""
+
+    async def main() -> None:
+        with StateDirectory.open(config.state_path) as state:
+            async with Gateway(config, state).running() as view:
+                if not view.snapshot()["devices"]:
+                    token = (await view.invite())["token"]
+                    ready.send(token)
+                snapshot: Any = view.snapshot()
+                kinds = [alarm["kind"] for alarm in snapshot["past_alarms"]]
+                ready.send((snapshot["gateway"]["tcp_port"], kinds))
+                await asyncio.to_thread(more.recv)
+
+    with contextlib.suppress(EOFError):
+        asyncio.run(main())
+
+
+@contextlib.contextmanager
+def killed(config: Config) -> Iterator[Connection]:
+    """Run a gateway in a process of its own while the block lasts; then kill it."""
+    ready, says = _processes.Pipe(duplex=False)
+    waits, _more = _processes.Pipe(duplex=False)
+    process = _processes.Process(target=serve, args=(config, says, waits), daemon=True)
+    process.start()
+    says.close()
+    try:
+        yield ready
+    finally:
+        process.kill()
+        process.join(10)
+        ready.close()
+        waits.close()
+        _more.close()
+
+
+class Source:
+    """A device with one offline generation after another; it knows what is acknowledged."""
+
+    def __init__(self, token: str) -> None:
+        self.device = Device(token)
+        self.online: Generation | None = None
+        self.acknowledged: Counter[int] = Counter()
+        self._blob, self._number = b"", 0
+        self._sealer: FrameSealer
+        self._frames: list[tuple[int, int, list[bytes]]] = []
+
+    async def stream(self, port: int) -> None:
+        """Offer what is not acknowledged, for ever."""
+        device = self.device
+        device.invite = replace(device.invite, addresses=(f"127.0.0.1:{port}",))
+        async with device.connected():
+            if self.online is None:
+                self.online = await device.open()
+            while True:
+                if self.acknowledged[self._number] >= len(self._frames):
+                    self._begin()
+                await self._backfill()
+
+    def _begin(self) -> None:
+        assert self.online is not None
+        self._blob, self._sealer = self.device.begin_offline(self.online)
+        # The next one counts on from here.
+        self.online = self._sealer.generation
+        self._number, self._frames = self.online.number, []
+        for number in range(_FRAMES):
+            payload = reading(number, time_ns=self._number % (1 << 60) + number)
+            tick = number + 1
+            sealed = self._sealer.seal(payload, tick, constants.FLAG_BACKFILL)
+            self._frames.append((tick, number, sealed))
+
+    async def _backfill(self) -> None:
+        device = self.device
+        assert (await device.offer(self._blob)).accepted
+        at = self._note()
+        while at < _FRAMES:
+            device.backfill(self._sealer, self._frames[at : at + _AT_ONCE])
+            at += _AT_ONCE
+            await asyncio.sleep(0.001)
+        while self._note() < _FRAMES:
+            await asyncio.sleep(0.001)
+        device.session.finish_backfill(self.online.handle, self._number)  # type: ignore[union-attr]
+        device.flush()
+
+    def _note(self) -> int:
+        for event in self.device.events:
+            if isinstance(event, ev.StoredUntil):
+                until = max(self.acknowledged[event.generation], event.frame_until)
+                self.acknowledged[event.generation] = until
+        return self.acknowledged[self._number]
+
+    async def until_killed(self, port: int, seconds: float) -> None:
+        """Stream until the gateway is about to be killed."""
+        with contextlib.suppress(TimeoutError, LinkError):
+            async with asyncio.timeout(seconds):
+                await self.stream(port)
+        self._note()
+
+
+def stored(path: Path) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for generation, value in database.execute("SELECT generation, value FROM samples"):
+            found.setdefault(int(generation, 16), []).append(value)
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return found
+
+
+def test_nothing_that_was_acknowledged_is_lost_by_kills_at_random_moments(
+    gateways: GatewayFactory,
+) -> None:
+    config = load(gateways.file)
+    chance = random.Random(20)
+    source: Source | None = None
+    for life in range(_KILLS):
+        with killed(config) as ready:
+            if source is None:
+                source = Source(ready.recv())
+            port, says = ready.recv()
+            assert ("ended" in says) is (life > 0)
+            asyncio.run(source.until_killed(port, 0.05 + chance.uniform(0, _LONGEST_S)))
+        kept = stored(gateways.state / "readings.db")
+        for generation, until in source.acknowledged.items():
+            values = sorted(kept.get(generation, []))
+            assert values[:until] == list(range(until))
+            # What came again replaced itself.
+            assert len(values) == len(set(values))
+    assert source is not None
+    assert sum(source.acknowledged.values()) > _KILLS
