@@ -1,4 +1,4 @@
-"""What people ask of a gateway, running or not: invite, list, approve, rename, revoke, allow."""
+"""What people ask of a gateway, running or not: invites, devices, and what they may do."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from tickseal_gateway.identity import Identity
 from tickseal_gateway.invites import make_invite, now_ns, open_invites
 from tickseal_gateway.registered import Device, DeviceState, RegistryError
 from tickseal_gateway.registry import Registry
+from tickseal_gateway.tags import changed_tags
 
 _YEAR_NS = 366 * 86_400 * 1_000_000_000
 
@@ -108,6 +109,8 @@ class Administration:
                 "handshake": "hybrid" if device.hybrid else "classical",
                 "enrolled_ns": device.enrolled_ns,
                 "streams": [stream.id for stream in self._registry.streams_of(device.id)],
+                "tags": list(device.tags),
+                "limits": device.limits.to_json(),
             }
             for device in self._registry.devices()
         ]
@@ -140,6 +143,16 @@ class Administration:
     def rename(self, name: str, new_name: str) -> Device:
         """Give a device another name. Blocks for the disk."""
         return self._registry.rename(self._registry.device_named(name), new_name)
+
+    def tag(self, name: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Device:
+        """Give a device tags, and take some away. Blocks for the disk."""
+        device = self._registry.device_named(name)
+        return self._registry.set_tags(device, changed_tags(device.tags, add=add, remove=remove))
+
+    def limit(self, name: str, changes: dict[str, int | None]) -> Device:
+        """Set some of a device's limits; None takes one away. Blocks for the disk."""
+        device = self._registry.device_named(name)
+        return self._registry.set_limits(device, device.limits.changed(changes))
 
     def revoke(self, name: str) -> Device:
         """Refuse a device for good. Blocks for the disk."""

@@ -22,11 +22,13 @@ from tickseal_gateway import invites
 from tickseal_gateway.admission import Admission
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.backfill import Backfill
+from tickseal_gateway.budgets import Overruns, make_budget
 from tickseal_gateway.clocks import ClockWatch
 from tickseal_gateway.config import Config
 from tickseal_gateway.connection import Connection
 from tickseal_gateway.identity import Identity
 from tickseal_gateway.ingest import Ingest
+from tickseal_gateway.limits import NO_LIMITS, Limits
 from tickseal_gateway.readings import FrameMark
 from tickseal_gateway.recalls import Recalls
 from tickseal_gateway.recordings.library import Library
@@ -105,9 +107,13 @@ class Controller:
         self._is_closing = False
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="registry")
         self._tasks: set[asyncio.Task[None]] = set()
+        self.overruns = Overruns(alarms)
+        self._limited: dict[int, Limits] = {}
         for device in registry.devices():
             if device.state is DeviceState.REVOKED:
                 self._revoke_streams(device)
+            else:
+                self._limit(device)
 
     def admits(self, site: str) -> bool:
         """Tell whether a TCP server is to take one more connection of a site."""
@@ -225,6 +231,7 @@ class Controller:
             OpeningRefusedError: the name is another device's, or the device has too many.
             StoreError: the disk refuses.
         """
+        self._check_open_streams(device, metadata.id)
         known = self.registry.stream_named(metadata.id)
         if known is not None and known.device_id == device.id and known.metadata == metadata:
             return known
@@ -238,6 +245,15 @@ class Controller:
             return await self.durably(lambda: self.registry.claim_stream(device, metadata))
         except RegistryError as error:
             raise OpeningRefusedError("taken", str(error)) from None
+
+    def _check_open_streams(self, device: Device, stream_id: str) -> None:
+        most = device.limits.streams
+        others = (s for s in self.table.of_device(device.id) if s.held and s.id != stream_id)
+        if most is None or sum(1 for _ in others) < most:
+            return
+        words = f"the device may have {most} streams open at once, and wants {stream_id!r} too"
+        self.overruns.note("limit_streams", device.name, words)
+        raise OpeningRefusedError("busy", words)
 
     def pick_generation(self, stream: Stream, wish: Wish) -> int:
         """Return a number for a stream's next generation, unlike those held and recent ones.
@@ -277,6 +293,20 @@ class Controller:
                 except (LinkError, LocalProtocolError):  # it goes; it will ask again
                     pass
 
+    def check_budgets(self) -> None:
+        """Tell people and devices of frames that are too many; call once a second."""
+        self.overruns.tick()
+        for device_id, budget in self.table.budgets():
+            device = self.registry.device(device_id)
+            denied, budget.denied = budget.denied, 0
+            if device is None or not denied:
+                continue
+            words = f"more than {device.limits}: what is too much is given to no output"
+            if self.overruns.note("limit_rate", device.name, words):
+                connection = self.connections.get(device_id)
+                if connection is not None and connection.session.state is State.RUNNING:
+                    connection.session.alarm("limit", words)
+
     # --- What people ask of what is live ---
 
     def apply(self, device: Device) -> None:
@@ -284,6 +314,7 @@ class Controller:
         connection = self.connections.get(device.id)
         if device.state is DeviceState.REVOKED:
             self._revoke_streams(device)
+            self.table.set_budget(device.id, None)
             self.sinks.stop(device)
             self.alarms.clear_all(device.name)
             if connection is not None:
@@ -293,9 +324,19 @@ class Controller:
             return
         for live in self.table.of_device(device.id):
             live.device = device.name
+        self._limit(device)
+        self._limit(device)
         if connection is not None:
             connection.device = device
         self.sinks.refresh(device)
+
+    def _limit(self, device: Device) -> None:
+        if self._limited.get(device.id, NO_LIMITS) == device.limits:
+            return
+        self._limited[device.id] = device.limits
+        self.table.set_budget(device.id, make_budget(device.limits))
+        for kind in ("limit_rate", "limit_streams"):
+            self.overruns.forget(kind, device.name)
 
     def _revoke_streams(self, device: Device) -> None:
         for stream in self.registry.streams_of(device.id):

@@ -94,7 +94,17 @@ def devices(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "no device is enrolled yet; make an invite: tickseal gateway invite"
     return table(
-        ("device", "role", "state", "connected", "last seen", "handshake", "clock", "streams"),
+        (
+            "device",
+            "role",
+            "state",
+            "connected",
+            "last seen",
+            "handshake",
+            "clock",
+            "tags",
+            "streams",
+        ),
         (
             (
                 row["name"],
@@ -104,6 +114,7 @@ def devices(rows: Sequence[dict[str, Any]]) -> str:
                 age(row.get("seen_s")),
                 row["handshake"],
                 _clock(row.get("session")),
+                " ".join(row.get("tags", ())) or "-",
                 " ".join(row["streams"] or row.get("reads", ())) or "-",
             )
             for row in rows

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tickseal.control import Role
 from tickseal.core.errors import TicksealError
 from tickseal.metadata import StreamMetadata
+from tickseal_gateway.limits import NO_LIMITS, Limits
 
 
 class RegistryError(TicksealError):
@@ -46,6 +47,8 @@ class Device:
         state: what it may do.
         enrolled_ns: when, ns since 1970 UTC.
         role: whether it is a source or a sink.
+        tags: words by which people group devices, in the order of the alphabet.
+        limits: what it may have.
     """
 
     id: int
@@ -56,6 +59,8 @@ class Device:
     state: DeviceState
     enrolled_ns: int
     role: Role = Role.SOURCE
+    tags: tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from tickseal.metadata import StreamMetadata
 from tickseal_gateway import schema
 from tickseal_gateway.allowances import Allowances
+from tickseal_gateway.limits import NO_LIMITS, Limits
 from tickseal_gateway.registered import (
     Device,
     DeviceState,
@@ -170,18 +172,20 @@ class Registry:
             bound = replace(invite, bound_key=static_public)
             with self._transaction() as connection:
                 if known is None:
-                    result = connection.execute(schema.devices.insert().values(values))
+                    given = {**values, "tags": (), "limits": NO_LIMITS}
+                    result = connection.execute(schema.devices.insert().values(given))
                     device_id = int(result.inserted_primary_key[0])  # type: ignore[index] # there is one
+                    device = Device(id=device_id, **values)  # type: ignore[arg-type]
                 else:
-                    device_id = known.id
-                    self._update_device(connection, device_id, **values)
+                    device = replace(known, **values)  # type: ignore[arg-type]
+                    self._update_device(connection, known.id, **values)
                 connection.execute(
                     schema.invites.update()
                     .where(schema.invites.c.id == invite.id)
                     .values(bound_key=static_public)
                 )
             self._invites[invite.id] = bound
-            return self._keep(Device(id=device_id, **values))  # type: ignore[arg-type]
+            return self._keep(device)
 
     def finish_enrolment(self, device: Device, state: DeviceState) -> Device:
         """Use up the invites bound to a device, erase their secrets, and let it be `state`."""
@@ -229,10 +233,7 @@ class Registry:
 
     def set_state(self, device: Device, state: DeviceState) -> Device:
         """Let a device be approved, pending or revoked."""
-        with self._lock:
-            with self._transaction() as connection:
-                self._update_device(connection, device.id, state=state)
-            return self._keep(replace(device, state=state))
+        return self._change(device, state=state)
 
     def rename(self, device: Device, name: str) -> Device:
         """Give a device another name.
@@ -241,10 +242,15 @@ class Registry:
             RegistryError: as check_name().
         """
         self.check_name(name)
-        with self._lock:
-            with self._transaction() as connection:
-                self._update_device(connection, device.id, name=name)
-            return self._keep(replace(device, name=name))
+        return self._change(device, name=name)
+
+    def set_tags(self, device: Device, tags: tuple[str, ...]) -> Device:
+        """Give a device other tags, in place of those that it has."""
+        return self._change(device, tags=tags)
+
+    def set_limits(self, device: Device, limits: Limits) -> Device:
+        """Give a device other limits."""
+        return self._change(device, limits=limits)
 
     # --- Streams and generations ---
 
@@ -334,6 +340,12 @@ class Registry:
         connection.execute(
             schema.devices.update().where(schema.devices.c.id == device_id).values(**values)
         )
+
+    def _change(self, device: Device, **values: Any) -> Device:
+        with self._lock:
+            with self._transaction() as connection:
+                self._update_device(connection, device.id, **values)
+            return self._keep(replace(self._devices[device.id], **values))
 
     def _keep(self, device: Device) -> Device:
         self._devices[device.id] = device

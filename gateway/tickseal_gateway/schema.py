@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlche
 
 from tickseal.control import Role
 from tickseal.core.errors import StoreError
+from tickseal_gateway.limits import Limits
 
 
 class _RoleText(sa.TypeDecorator[Role]):
@@ -21,6 +22,28 @@ class _RoleText(sa.TypeDecorator[Role]):
 
     def process_result_value(self, value: str | None, _dialect: object) -> Role | None:
         return Role(value) if value else None
+
+
+class _TagsText(sa.TypeDecorator[tuple[str, ...]]):
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, _dialect: object) -> str | None:
+        return " ".join(value) if value is not None else None
+
+    def process_result_value(self, value: str | None, _dialect: object) -> tuple[str, ...] | None:
+        return tuple(value.split()) if value is not None else None
+
+
+class _LimitsText(sa.TypeDecorator[Limits]):
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Limits | None, _dialect: object) -> str | None:
+        return value.encode() if value is not None else None
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Limits | None:
+        return Limits.decode(value) if value is not None else None
 
 
 _tables = sa.MetaData()
@@ -37,6 +60,8 @@ devices = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("enrolled_ns", sa.BigInteger, nullable=False),
     sa.Column("role", _RoleText, nullable=False),
+    sa.Column("tags", _TagsText, nullable=False),
+    sa.Column("limits", _LimitsText, nullable=False),
 )
 streams = sa.Table(
     "streams",
@@ -96,6 +121,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE invites ADD COLUMN role TEXT NOT NULL DEFAULT 'source'",
     ),
     (),  # recalls came to be
+    (
+        "ALTER TABLE devices ADD COLUMN tags TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE devices ADD COLUMN limits TEXT NOT NULL DEFAULT '{}'",
+    ),
 )
 VERSION = 1 + len(MIGRATIONS)
 

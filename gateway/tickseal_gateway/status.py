@@ -65,6 +65,14 @@ class GatewayView(Protocol):
     async def rename(self, name: str, new_name: str) -> None:
         """Give a device another name."""
 
+    async def tag(
+        self, name: str, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """Give a device tags, and take some away; return those that it has."""
+
+    async def limit(self, name: str, changes: dict[str, int | None]) -> Json:
+        """Set some of a device's limits; None takes one away. Return those that it has."""
+
     async def revoke(self, name: str) -> None:
         """Refuse a device for good; its session and streams end at once."""
 
@@ -149,6 +157,8 @@ def _device(controller: Controller, device: Device) -> Json:
         "seen_s": None if seen is None else _age_s(seen),
         "session": _session(connection) if connection else None,
         "streams": [stream.id for stream in controller.registry.streams_of(device.id)],
+        "tags": list(device.tags),
+        "limits": device.limits.to_json(),
     }
 
 
@@ -210,6 +220,7 @@ def _stream(stream: LiveStream, now_ns: int) -> Json:
         "keys_derived": stream.keys_derived,
         "missing": stream.missing,
         "withheld": stream.withheld,
+        "over_limit": stream.over_limit,
         "unreadable": stream.unreadable,
         "refusals": dict(stream.refusals),
         "last_frame_s": _past_s(now_ns, stream.last_frame_ns),

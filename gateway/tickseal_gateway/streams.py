@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tickseal.generation import Generation
 from tickseal.receiving import ReceivedGeneration, SegmentReceiver
+from tickseal_gateway.budgets import Budget
 from tickseal_gateway.footage import Footage
 from tickseal_gateway.readings import Picture, Reading, content_of
 from tickseal_gateway.registered import Device, Stream
@@ -82,7 +83,9 @@ class LiveStream:
         held: its generations, by number, the newest last.
         is_withheld: its frames are opened, but given to no output (a clock cannot be trusted).
         frames, payload_bytes: opened in all.
-        withheld, unreadable: frames that no output got; that are not what the metadata promise.
+        budget: what its device may send; None for as much as it likes.
+        withheld, over_limit: frames that no output got: for a clock; for the device's limits.
+        unreadable: frames that are not what the metadata promise.
         latest: the newest reading of each name.
         footage: the newest pictures.
         last_frame_ns: when the last frame came, ns since 1970 UTC; 0 before the first.
@@ -100,7 +103,9 @@ class LiveStream:
         self.is_withheld = False
         self.frames = 0
         self.payload_bytes = 0
+        self.budget: Budget | None = None
         self.withheld = 0
+        self.over_limit = 0
         self.unreadable = 0
         self.latest: dict[str, Reading] = {}
         self.footage = Footage()

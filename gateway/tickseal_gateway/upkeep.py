@@ -61,6 +61,7 @@ class Upkeep:
             ),
         )
         controller.check_displaced(monotonic_ns)
+        controller.check_budgets()
         controller.sinks.tick(now)
         self._watch.tick()
         rows: dict[int, list[ReportRow]] = {}

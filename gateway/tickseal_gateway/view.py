@@ -103,6 +103,20 @@ class View:
             await self._controller.durably(lambda: self._administration.rename(name, new_name))
         )
 
+    async def tag(
+        self, name: str, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """Give a device tags, and take some away; return those that it has."""
+        device = await self._controller.durably(lambda: self._administration.tag(name, add, remove))
+        self._controller.apply(device)
+        return device.tags
+
+    async def limit(self, name: str, changes: dict[str, int | None]) -> Json:
+        """Set some of a device's limits; None takes one away. Return those that it has."""
+        device = await self._controller.durably(lambda: self._administration.limit(name, changes))
+        self._controller.apply(device)
+        return device.limits.to_json()
+
     async def revoke(self, name: str) -> None:
         """Refuse a device for good; its session and streams end at once."""
         self._controller.apply(
@@ -177,6 +191,15 @@ class View:
             await self.rename(str(request["name"]), str(request["new_name"]))
             return None
 
+        async def tag(request: dict[str, Any]) -> object:
+            add, remove = request.get("add", ()), request.get("remove", ())
+            return list(
+                await self.tag(str(request["name"]), tuple(map(str, add)), tuple(map(str, remove)))
+            )
+
+        async def limit(request: dict[str, Any]) -> object:
+            return await self.limit(str(request["name"]), dict(request["limits"]))
+
         async def revoke(request: dict[str, Any]) -> object:
             await self.revoke(str(request["name"]))
             return None
@@ -202,8 +225,8 @@ class View:
             return self._administration.allowances()
 
         handlers = (
-            status, devices, invite, invites, withdraw, approve, rename, revoke, rekey, allow,
-            disallow, allowances,
+            status, devices, invite, invites, withdraw, approve, rename, tag, limit, revoke,
+            rekey, allow, disallow, allowances,
         )  # fmt: skip
         return {handler.__name__: handler for handler in handlers}
 

@@ -65,6 +65,8 @@ def test_a_registry_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
     with engine.begin() as connection:
         for statement in (
             "ALTER TABLE devices DROP COLUMN role",
+            "ALTER TABLE devices DROP COLUMN tags",
+            "ALTER TABLE devices DROP COLUMN limits",
             "ALTER TABLE invites DROP COLUMN role",
             "DROP TABLE allowances",
             "UPDATE schema_version SET version = 1",

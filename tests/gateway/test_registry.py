@@ -147,27 +147,6 @@ def test_a_damaged_registry_is_said_to_be_so(tmp_path: Path) -> None:
         Registry(path)
 
 
-@pytest.mark.skipif(
-    "TICKSEAL_TEST_REGISTRY" not in os.environ, reason="needs the URL of an empty database"
-)
-def test_the_registry_lives_in_another_database_too(tmp_path: Path) -> None:
-    url = os.environ["TICKSEAL_TEST_REGISTRY"]
-    registry = Registry(tmp_path / "none", url=url)
-    device = enrolled(registry)
-    stream = registry.claim_stream(device, StreamMetadata(id="s", type="t"))
-    offline = OfflineGeneration(handle=stream.handle, number=(1 << 64) - 1, stored_until=9)
-    registry.keep_offline(offline)
-    registry.set_state(registry.rename(device, "porch"), DeviceState.REVOKED)
-    registry.add_invite(invite(2, name="garden"))
-    before = (registry.devices(), registry.streams(), registry.invites())
-    registry.close()
-    again = Registry(tmp_path / "none", url=url)
-    assert (again.devices(), again.streams(), again.invites()) == before
-    assert again.offline(stream.handle, (1 << 64) - 1) == offline
-    again.close()
-    assert not (tmp_path / "none").exists()
-
-
 WRITER = """
 import sys
 from pathlib import Path

@@ -32,6 +32,7 @@ from tickseal_gateway.dashboard.live import LivePage
 from tickseal_gateway.dashboard.pictures import MJPEG_TYPE, jpeg_of, mjpeg
 from tickseal_gateway.dashboard.qr import qr_svg
 from tickseal_gateway.dashboard.recordings import BusyError, Recordings
+from tickseal_gateway.limits import parse_limit
 from tickseal_gateway.status import GatewayView
 
 _logger = logging.getLogger(__name__)
@@ -84,6 +85,8 @@ class Application:
             "approve": lambda given: view.approve(_text(given, "name")),
             "withdraw": lambda given: view.withdraw(_text(given, "id")),
             "rename": lambda given: view.rename(_text(given, "name"), _text(given, "new_name")),
+            "tag": self._tag,
+            "limit": self._limit,
             "revoke": lambda given: view.revoke(_text(given, "name")),
             "rekey": self._rekey,
         }
@@ -302,6 +305,25 @@ class Application:
         )
         return {**invite, "qr": qr_svg(str(invite["token"]))}
 
+    async def _tag(self, given: Arguments) -> object:
+        add, remove = given.get("add", []), given.get("remove", [])
+        if not all(isinstance(each, list) for each in (add, remove)):
+            raise _Refused(400, "add, remove: lists of tags")
+        return list(await self._view.tag(_text(given, "name"), _texts(add), _texts(remove)))
+
+    async def _limit(self, given: Arguments) -> object:
+        limits = given.get("limits")
+        if not isinstance(limits, dict):
+            raise _Refused(400, "limits: an object is missing")
+        # As people write them: "100kB", 20, "none".
+        changes = {
+            str(name): value
+            if isinstance(value, int | None)
+            else parse_limit(str(value), is_size="bytes" in str(name))
+            for name, value in limits.items()
+        }
+        return await self._view.limit(_text(given, "name"), changes)
+
     async def _rekey(self, given: Arguments) -> object:
         return await self._view.rekey(_text(given, "name") if given.get("name") else None)
 
@@ -336,6 +358,10 @@ def _text(given: Arguments, key: str) -> str:
     if not isinstance(value, str):
         raise _Refused(400, f"{key}: text is missing")
     return value
+
+
+def _texts(values: list[object]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
 
 
 def _site(request: Request) -> str:

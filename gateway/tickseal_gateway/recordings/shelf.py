@@ -4,7 +4,8 @@ import calendar
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,18 +61,45 @@ def _hour(text: str) -> int | None:
     return calendar.timegm(when) // _HOUR_S
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How much of one device is kept.
+
+    Attributes:
+        device: its name.
+        handles: of its streams.
+        size_most: bytes; the oldest hours go.
+    """
+
+    device: str
+    handles: frozenset[int]
+    size_most: int
+
+
 class Shelf:
     """Keeps the recordings within their time and size.
 
     Args:
         retention_ns: how long an hour is kept after its end; 0 for ever.
         size_most: bytes in all; the oldest hours go.
+        quotas: asked, about once a minute, for those of single devices.
+        over_quota: told the quota for which an hour was removed.
     Raises:
         StoreError: the folder cannot be read.
     """
 
-    def __init__(self, folder: Path, *, retention_ns: int, size_most: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        retention_ns: int,
+        size_most: int,
+        quotas: Callable[[], Iterable[Quota]] = tuple,
+        over_quota: Callable[[Quota], None] = lambda _: None,
+    ) -> None:
         self.folder = folder
+        self._quotas = quotas
+        self._over_quota = over_quota
         self._retention_ns = retention_ns
         self._size_most = size_most
         self._next_look_ns = 0
@@ -109,6 +137,27 @@ class Shelf:
                 break
             self._remove(path)
             gone.append(path)
+        return gone + self._drop_over_quota()
+
+    def _drop_over_quota(self) -> list[Path]:
+        gone: list[Path] = []
+        for quota in self._quotas():
+            folders = {f"{handle:08x}" for handle in quota.handles}
+            own = sorted(
+                (path for path in self._sizes if path.parent.name in folders),
+                key=lambda path: (path.name, path.parent.name),
+            )
+            total = sum(self._sizes[path] for path in own)
+            newest = own[-1].name if own else ""
+            for path in own:
+                # The hour that is written now stays: without it nothing would be kept.
+                if total <= quota.size_most or path.name == newest:
+                    break
+                total -= self._sizes[path]
+                self._remove(path)
+                gone.append(path)
+            if own and own[0] in gone:
+                self._over_quota(quota)
         return gone
 
     def _remove(self, path: Path) -> None:

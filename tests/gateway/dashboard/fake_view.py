@@ -54,6 +54,19 @@ class FakeView:
             raise RegistryError("there is no device 'nobody'")
         self.done.append(("rename", (name, new_name)))
 
+    async def tag(
+        self, name: str, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> Sequence[str]:
+        self.done.append(("tag", (name, add, remove)))
+        return add
+
+    async def limit(self, name: str, changes: dict[str, int | None]) -> dict[str, Any]:
+        self.done.append(("limit", (name, changes)))
+        return dict(changes)
+
+    def pictures_after(self, stream_id: str, last: Picture | None) -> Sequence[Picture]:
+        return ()
+
     async def revoke(self, name: str) -> None:
         self.done.append(("revoke", name))
 

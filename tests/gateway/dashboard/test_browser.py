@@ -204,6 +204,42 @@ def test_an_invite_is_withdrawn(browser: Browser, site: RunningPage) -> None:
     assert site.view.snapshot()["invites"] == []
 
 
+def test_devices_are_tagged_filtered_and_limited(
+    browser: Browser, site: RunningPage, garden: Streaming
+) -> None:
+    cellar = Streaming(site, site.invite("cellar"), prefix="cellar", picture=False)
+    try:
+        browser.open(site.link)
+        browser.until_text("20 °C", CARD)
+        browser.until_text("20 °C", '[data-device="cellar"]')
+        choose(browser, CARD, "Tags")
+        browser.find("dialog input[name=tags]").send_keys("South greenhouse", Keys.ENTER)
+        browser.until(lambda: not browser.all("dialog"))
+        browser.until_text("greenhouse south", f"{CARD} .tags")
+        browser.button("south", ".filter").click()
+        browser.until(lambda: not browser.all('[data-device="cellar"]'), "the filter")
+        browser.button("south", ".filter").click()
+        browser.until_text("20 °C", '[data-device="cellar"]')
+        choose(browser, CARD, "Limits")
+        browser.find("dialog input[name=frames_per_s]").send_keys("1")
+        browser.find("dialog input[name=bytes_per_s]").send_keys("100kB", Keys.ENTER)
+        browser.until(lambda: not browser.all("dialog"))
+        browser.until_text("A device sends more than it may: garden", "#alarms")
+        browser.until_text("1 frames/s, 100 kB/s", CARD)
+        choose(browser, CARD, "Limits")
+        field = browser.find("dialog input[name=frames_per_s]")
+        assert field.get_attribute("value") == "1"
+        field.clear()
+        field.send_keys("fast", Keys.ENTER)
+        browser.until_text("'fast' is no limit", "dialog .error")
+        field.clear()
+        field.send_keys(Keys.ENTER)
+        browser.until(lambda: "frames/s, 100" not in browser.text(CARD), "the limit to go")
+        browser.until(lambda: "more than it may" not in browser.text("#alarms"), "the alarm to go")
+    finally:
+        cellar.stop()
+
+
 def test_a_name_that_is_taken_is_refused_in_words(
     browser: Browser, site: RunningPage, garden: Streaming
 ) -> None:

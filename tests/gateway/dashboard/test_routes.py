@@ -43,6 +43,27 @@ def test_without_a_password_one_may_look_and_not_command(browser: Browser, view:
     assert view.done == []
 
 
+def test_tags_and_limits_are_set_as_people_write_them(
+    browser: Browser, accounts: Accounts, view: FakeView
+) -> None:
+    client = entered(browser, accounts)
+
+    def post(command: str, **given: object) -> int:
+        return client.post(f"/api/{command}", json={"name": "garden", **given}).status_code
+
+    assert post("tag", add=["south"], remove=["old"]) == 200
+    limits = {"bytes_per_s": "100kB", "frames_per_s": "20", "streams": 4, "storage_bytes": None}
+    assert post("limit", limits=limits) == 200
+    assert view.done == [
+        ("tag", ("garden", ("south",), ("old",))),
+        ("limit", ("garden", {"bytes_per_s": 100_000, "frames_per_s": 20, "streams": 4,
+                              "storage_bytes": None})),
+    ]  # fmt: skip
+    assert post("limit", limits={"bytes_per_s": "much"}) == 400
+    assert post("limit", limits=[1]) == 400
+    assert post("tag", add="south") == 400
+
+
 def test_with_a_password_nothing_is_shown_without_it(browser: Browser, accounts: Accounts) -> None:
     owner = entered(browser, accounts)
     assert owner.post("/api/password", json={"password": GOOD}).status_code == 200

@@ -1,7 +1,7 @@
 // The page: who may see it, what comes in, and where it goes on the screen.
 
 import { h, keep, setData, setText, show } from "./dom.js";
-import { DeviceCard, verdict } from "./device.js";
+import { DeviceCard, Tag, verdict } from "./device.js";
 import * as dialogs from "./dialogs.js";
 import { span } from "./format.js";
 import { enlarge } from "./large.js";
@@ -24,10 +24,14 @@ const alarms = new Alarms($("alarms"));
 const FEW = 8;
 const search = h("input", {
   type: "search",
-  placeholder: "Find a device",
-  "aria-label": "Find a device",
+  placeholder: "Find a device or tag",
+  "aria-label": "Find a device or tag",
   on: { input: () => snapshot && placeDevices(snapshot) },
 });
+// The tags of all devices; one that is pressed shows its devices alone.
+const tags = h("div", { class: "tags filter", role: "group", "aria-label": "Tags" });
+const tagParts = new Map();
+let chosenTag = "";
 const devices = h("div", { class: "cards" });
 const revoked = h("div", { class: "cards" });
 const revokedCards = new Map();
@@ -39,7 +43,7 @@ const empty = h(
   h("h2", { text: "No device yet" }),
   h("p", { text: "Invite one: it gets a code that works once, and its streams appear here." }),
 );
-$("devices").append(search, empty, devices, revokedDetails);
+$("devices").append(search, tags, empty, devices, revokedDetails);
 
 const actions = {
   look: () => live?.watch(wantedPictures(), wantedDevices()),
@@ -47,6 +51,14 @@ const actions = {
   approve: (device) => attempt(() => post("approve", { name: device.name })),
   rename: (device) =>
     dialogs.rename(device, (new_name) => post("rename", { name: device.name, new_name })),
+  tag: (device) =>
+    dialogs.tags(device, (add, remove) => post("tag", { name: device.name, add, remove })),
+  limit: (device) =>
+    dialogs.limits(device, (limits) => post("limit", { name: device.name, limits })),
+  filter: (tag) => {
+    chosenTag = chosenTag === tag ? "" : tag;
+    if (snapshot) placeDevices(snapshot);
+  },
   rekey: (device) =>
     dialogs.confirm({
       title: `New keys for ${device.name}?`,
@@ -191,7 +203,12 @@ function placeDevices(fresh) {
   }));
   const enrolled = all.filter(({ device }) => device.state !== "revoked");
   const wanted = search.value.trim().toLowerCase();
-  const active = enrolled.filter(({ device }) => device.name.toLowerCase().includes(wanted));
+  placeTags(enrolled);
+  const active = enrolled.filter(
+    ({ device }) =>
+      (!chosenTag || device.tags.includes(chosenTag)) &&
+      [device.name.toLowerCase(), ...device.tags].some((word) => word.includes(wanted)),
+  );
   const rank = new Map(active.map((each) => [each, ORDER[verdict(each.device)[0]]]));
   active.sort((a, b) => rank.get(a) - rank.get(b));
   const few = enrolled.length <= FEW;
@@ -214,6 +231,21 @@ function placeDevices(fresh) {
     ({ device }) => device.enrolled_ns,
     () => new DeviceCard(actions, false),
   );
+}
+
+function placeTags(enrolled) {
+  const all = [...new Set(enrolled.flatMap(({ device }) => device.tags))].sort();
+  if (!all.includes(chosenTag)) chosenTag = "";
+  show(tags, all.length > 0);
+  keep(
+    tags,
+    tagParts,
+    all,
+    (tag) => tag,
+    () => new Tag(actions.filter),
+  );
+  for (const [tag, { element }] of tagParts)
+    element.setAttribute("aria-pressed", String(tag === chosenTag));
 }
 
 function groupBy(streams) {

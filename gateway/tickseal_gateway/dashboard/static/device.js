@@ -2,7 +2,7 @@
 
 import { Detail } from "./detail.js";
 import { h, keep, setData, setText, show } from "./dom.js";
-import { ago, count, discipline, nanoseconds, plain, suite } from "./format.js";
+import { ago, bytes, count, discipline, nanoseconds, plain, suite } from "./format.js";
 import { StreamPanel } from "./stream.js";
 
 /** Return [state, words] of a device: the state is one of live, warn, bad, wait, off. */
@@ -54,6 +54,8 @@ export class DeviceCard {
     );
     this.brief = h("span", { class: "brief" });
     this.state = h("span", { class: "state" });
+    this.tags = h("div", { class: "tags" });
+    this.tagParts = new Map();
     this.facts = h("dl", { class: "facts" });
     this.factParts = new Map();
     this.pictures = h("div", { class: "streams" });
@@ -75,7 +77,7 @@ export class DeviceCard {
       h(
         "header",
         {},
-        h("div", { class: "who" }, h("h2", {}, this.toggle), this.state, this.brief),
+        h("div", { class: "who" }, h("h2", {}, this.toggle), this.state, this.tags, this.brief),
         this.approve,
         this.menu,
       ),
@@ -101,6 +103,7 @@ export class DeviceCard {
         },
       });
     this.rekey = act("New keys now", (device) => this.actions.rekey(device));
+    this.limit = act("Limits", (device) => this.actions.limit(device));
     const menu = h(
       "details",
       {
@@ -122,6 +125,8 @@ export class DeviceCard {
         "div",
         {},
         act("Rename", (device) => this.actions.rename(device)),
+        act("Tags", (device) => this.actions.tag(device)),
+        this.limit,
         this.rekey,
         act("Revoke", (device) => this.actions.revoke(device), "danger"),
       ),
@@ -137,6 +142,15 @@ export class DeviceCard {
     this.element.setAttribute("aria-label", `Device ${device.name}`);
     setText(this.name, device.name);
     setText(this.state, words);
+    show(this.limit, device.role === "source");
+    show(this.tags, device.tags.length > 0);
+    keep(
+      this.tags,
+      this.tagParts,
+      device.tags,
+      (tag) => tag,
+      () => new Tag((tag) => this.actions.filter(tag)),
+    );
     show(this.approve, device.state === "pending" && this.actions.mayCommand());
     show(this.menu, device.state !== "revoked" && this.actions.mayCommand());
     this.rekey.disabled = !device.is_connected;
@@ -209,7 +223,21 @@ function facts(device, streams) {
       refused ? `${count(refused)} segments` : "nothing",
       refused ? "warn" : "",
     ]);
+  const limits = limitsOf(device.limits);
+  if (limits) rows.push(["Limits", limits, ""]);
+  const over = streams.reduce((sum, stream) => sum + stream.over_limit, 0);
+  if (over) rows.push(["Over its limits", `${count(over)} frames`, "warn"]);
   return rows;
+}
+
+/** Limits in words; empty where there are none. */
+function limitsOf({ streams, frames_per_s, bytes_per_s, storage_bytes }) {
+  const words = [];
+  if (streams) words.push(`${count(streams)} streams`);
+  if (frames_per_s) words.push(`${count(frames_per_s)} frames/s`);
+  if (bytes_per_s) words.push(`${bytes(bytes_per_s)}/s`);
+  if (storage_bytes) words.push(`${bytes(storage_bytes)} recorded`);
+  return words.join(", ");
 }
 
 // The suite, and the generation that is the youngest: one that never changes would be old.
@@ -219,6 +247,21 @@ function keysOf(streams) {
   const youngest = live.reduce((a, b) => (a.generation_age_s < b.generation_age_s ? a : b));
   const suites = [...new Set(live.map((stream) => suite(stream.suite)))].join(", ");
   return `${suites}, generation ${youngest.generation.slice(0, 6)} of ${ago(youngest.generation_age_s)}`;
+}
+
+/** A tag, which filters when it is pressed. */
+export class Tag {
+  constructor(onPress) {
+    this.element = h("button", {
+      type: "button",
+      class: "tag",
+      on: { click: () => onPress(this.element.textContent) },
+    });
+  }
+
+  update(tag) {
+    setText(this.element, tag);
+  }
 }
 
 class Fact {

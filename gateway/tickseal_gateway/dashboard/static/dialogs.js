@@ -110,6 +110,61 @@ export function rename(device, act) {
   dialog.querySelector("input").select();
 }
 
+/** Ask for tags. */
+export function tags(device, act) {
+  const before = device.tags.join(" ");
+  const dialog = open(
+    `Tags of ${device.name}`,
+    form({
+      fields: [
+        field("tags", "Words, with spaces between them", {
+          value: before,
+          autofocus: true,
+          placeholder: "greenhouse south",
+        }),
+      ],
+      button: "Set them",
+      submit: async (values) => {
+        const wanted = values.tags.toLowerCase().split(/[\s,]+/).filter(Boolean);
+        await act(
+          wanted.filter((tag) => !device.tags.includes(tag)),
+          device.tags.filter((tag) => !wanted.includes(tag)),
+        );
+        dialog.close();
+      },
+    }),
+  );
+}
+
+const LIMITS = [
+  ["streams", "Streams open at once", "4"],
+  ["frames_per_s", "Frames a second", "20"],
+  ["bytes_per_s", "Bytes a second", "100kB"],
+  ["storage_bytes", "Recordings; the oldest hours go", "2GB"],
+];
+
+/** Ask for limits. */
+export function limits(device, act) {
+  const dialog = open(
+    `Limits of ${device.name}`,
+    h("p", {
+      class: "fine",
+      text: "An empty field is no limit. What a device sends beyond its limits is given to no output, and an alarm says so.",
+    }),
+    form({
+      fields: LIMITS.map(([name, text, placeholder]) =>
+        field(name, text, { value: device.limits[name] ?? "", placeholder }),
+      ),
+      button: "Set them",
+      submit: async (values) => {
+        const wanted = Object.entries(values).map(([name, text]) => [name, text.trim() || null]);
+        await act(Object.fromEntries(wanted));
+        dialog.close();
+      },
+    }),
+  );
+}
+
 /** Log in by password, in place of the page. */
 export function door(container, onIn) {
   const password = field("password", "Password", {

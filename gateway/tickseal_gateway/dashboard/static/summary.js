@@ -12,6 +12,9 @@ const ALARMS = {
   overload: "More comes than can be taken in",
   page: "The page is not served",
   device: "A device raises an alarm",
+  limit_rate: "A device sends more than it may",
+  limit_streams: "A device wants more streams than it may have",
+  limit_storage: "A device's recordings are at their limit",
 };
 
 function nameOf({ kind }) {
