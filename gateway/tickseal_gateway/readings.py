@@ -146,6 +146,27 @@ def content_of(metadata: StreamMetadata) -> Content:
             return Content.OPAQUE
 
 
+def read_frames(frames: Sequence[Frame], device: str, content: Content, batch: Batch) -> int:
+    """Do read_frame() for some frames of one stream; return how many gave False."""
+    if content is not _OPAQUE:
+        return sum([not read_frame(frame, device, content, batch) for frame in frames])
+    received_ns = batch.received_ns
+    batch.others += [
+        Opaque(
+            device,
+            source.metadata.id,
+            payload,
+            tick,
+            number,
+            source.parameters.generation,
+            flags,
+            received_ns,
+        )
+        for source, number, tick, payload, flags in frames
+    ]
+    return 0
+
+
 def read_frame(frame: Frame, device: str, content: Content, batch: Batch) -> bool:
     """Add what a frame carries to a batch; return False where it is not what the metadata promise.
 

@@ -2,7 +2,9 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 from tickseal.clock import ClockInterval
@@ -12,13 +14,14 @@ from tickseal.generation import Generation
 from tickseal.opening import Buffer, OpenedSegment
 from tickseal.parameters import Profile
 from tickseal.receiving import Frame, ReceivedGeneration, SegmentReceiver
-from tickseal_gateway.budgets import Budget
-from tickseal_gateway.readings import Batch, FrameMark, content_of, read_frame
+from tickseal_gateway.readings import Batch, FrameMark, content_of, read_frames
 from tickseal_gateway.registered import Device, Stream
 from tickseal_gateway.streams import Held, LiveStream
 
 #: Generations of one stream that are held at once: live ones, and ones that are backfilled.
 LIVE_MOST, BACKFILLED_MOST = 8, 64
+
+_SOURCE: Callable[[Frame], Generation] = attrgetter("source")
 
 
 class Observer(Protocol):
@@ -60,7 +63,6 @@ class StreamTable:
         self._past_refusals: Counter[str] = Counter()
         self._observers: list[Observer] = []
         self._takers: list[Observer] = []
-        self._budgets: dict[int, Budget] = {}
 
     def watch(self, observer: Observer) -> None:
         """Tell somebody of generations and segments from now on."""
@@ -85,18 +87,6 @@ class StreamTable:
         """Return one generation that is held."""
         stream = self._streams.get(handle)
         return stream.held.get(number) if stream else None
-
-    def set_budget(self, device_id: int, budget: Budget | None) -> None:
-        """Count what a device sends against a budget from now on; None for no more."""
-        self._budgets.pop(device_id, None)
-        if budget is not None:
-            self._budgets[device_id] = budget
-        for stream in self.of_device(device_id):
-            stream.budget = budget
-
-    def budgets(self) -> list[tuple[int, Budget]]:
-        """Return the budgets, by the registry's number of the device."""
-        return list(self._budgets.items())
 
     def of_device(self, device_id: int) -> list[LiveStream]:
         """Return the streams of a device."""
@@ -153,7 +143,6 @@ class StreamTable:
         live = self._streams.get(stream.handle)
         if live is None:
             live = self._streams[stream.handle] = LiveStream(stream, device)
-            live.budget = self._budgets.get(device.id)
         live.metadata, live.content = stream.metadata, content_of(stream.metadata)
         is_offline = offline_from is not None
         same = [number for number, held in live.held.items() if held.is_backfilled is is_offline]
@@ -251,33 +240,25 @@ class StreamTable:
         batch = Batch(received_ns=received_ns)
         marks: list[FrameMark] = []
         self.segments += len(segments)
-        source: Generation | None = None
-        for frame in self._open(segments, now, compact):
-            # Frames of one generation follow each other.
-            if frame.source is not source:
-                source = frame.source
-                stream = self._streams[source.handle]
-                held = stream.held[source.parameters.generation]
-                stream.last_frame_ns = held.last_frame_ns = received_ns
-                is_withheld = stream.is_withheld and not held.is_backfilled
-            stream.frames += 1
-            stream.payload_bytes += len(frame.payload)
-            if is_withheld:
-                stream.withheld += 1
-                continue
-            budget = None if held.is_backfilled else stream.budget
-            if budget is not None and not budget.take(len(frame.payload)):
-                stream.over_limit += 1
+        # Frames of one generation follow each other.
+        for source, frames in groupby(self._open(segments, now, compact), _SOURCE):
+            stream = self._streams[source.handle]
+            held = stream.held[source.number]
+            run = list(frames)
+            stream.frames += len(run)
+            stream.payload_bytes += sum([len(frame.payload) for frame in run])
+            stream.last_frame_ns = held.last_frame_ns = received_ns
+            if stream.is_withheld and not held.is_backfilled:
+                stream.withheld += len(run)
                 continue
             readings, pictures = len(batch.readings), len(batch.pictures)
-            if not read_frame(frame, stream.device, stream.content, batch):
-                stream.unreadable += 1
+            stream.unreadable += read_frames(run, stream.device, stream.content, batch)
             if len(batch.readings) > readings:
                 stream.note(batch.readings[readings:])
             if len(batch.pictures) > pictures:
                 stream.footage.add(batch.pictures[pictures:])
             if held.is_backfilled:
-                marks.append(FrameMark(source.handle, source.number, frame.number))
+                marks += [FrameMark(source.handle, source.number, frame.number) for frame in run]
         for held in backfilled:
             marks += _summary_mark(held)
         batch.marks = marks
@@ -287,10 +268,6 @@ class StreamTable:
         generation = received.opener.generation
         stream = self._streams[generation.handle]
         held = stream.held[generation.number]
-        budget = None if held.is_backfilled else stream.budget
-        size = len(what.payload)
-        if budget is not None and not budget.passes(stream.handle, what.segment_index, size):
-            return
         for taker in self._takers:
             taker.opened(stream, held, segment, what)
 
