@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 from tickseal.core.errors import LinkError
@@ -42,6 +42,7 @@ _logger = logging.getLogger(__name__)
 
 REGISTRY_FILE = "registry.db"
 READINGS_FILE = "readings.db"
+_MARK_FILE = "running"
 _PAGE_MODULE = "tickseal_gateway.dashboard"
 #: Ports tried where any free one will do, until one is free for TCP and UDP.
 _PORT_TRIES = 16
@@ -85,6 +86,7 @@ class Gateway:
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._registry.close)
+            stack.enter_context(self._marked())
             # Each is stopped before what stands above it: sessions before the outputs they feed.
             self._start_outputs(stack)
             udp, tcp = await self._listen(stack)
@@ -118,6 +120,23 @@ class Gateway:
             stack.push_async_callback(_cancel, tasks)
             await self._start_page(view, tasks)
             yield view
+
+    @contextlib.contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Leave a mark while it runs; where one is found, the last run ended without warning."""
+        found = self._state.read(_MARK_FILE)
+        if found is not None:
+            begun = found.decode("ascii", "replace")
+            self._alarms.set(
+                "ended",
+                "",
+                f"the last run, begun {begun}, ended without warning: a kill, a crash or a power "
+                "cut; what was acknowledged is stored, and devices send again what was not",
+            )
+            self._alarms.clear("ended", "")  # among those of the past it stays
+        self._state.write(_MARK_FILE, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode())
+        yield
+        self._state.delete(_MARK_FILE)
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> tuple[UDPLink, TCPServer]:
         given = self._config.gateway
@@ -176,9 +195,7 @@ class Gateway:
     def _make_outputs(self) -> list[OutputRunner]:
         outputs: list[OutputRunner] = []
         if self._store is not None:
-            outputs.append(
-                OutputRunner(self._store, on_written=self._on_written, ends_last=True)
-            )
+            outputs.append(OutputRunner(self._store, on_written=self._on_written, ends_last=True))
         further = configured_outputs(self._config)
         self._health_readers = health_readers(further)
         return outputs + [run_beside(output, self._store) for output in further]
