@@ -39,6 +39,10 @@ class Ledger:
 
         monkeypatch.setattr(StreamTable, "take", taking)
 
+    def segments(self) -> list[bytes]:
+        """All segments that came, in the order of arrival."""
+        return [segment for sealed in self._sealed.values() for segment in sealed]
+
     def counts(self) -> list[int]:
         """The values of the board's counter: each frame has another since the board started."""
         return [int(one.value or 0) for one in self.readings if one.name == "count"]

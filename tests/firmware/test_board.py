@@ -6,13 +6,10 @@ from pathlib import Path
 import pytest
 from cable import TestCable
 from running_gateway import GatewayFactory, run
-from tickseal_edge.relay import Relay
 from tickseal_gateway.connection import Connection
 
 from bench import Ledger, gateway_on, invite, make_board, settled
 from tickseal.events import Event
-from tickseal.links.serial import SerialServer
-from tickseal.links.serial_port import SerialSettings
 
 
 def test_enrols_once_and_streams_again_after_each_cut_of_its_power(
@@ -80,39 +77,6 @@ def test_a_gateway_that_restarts_gets_what_was_sealed_meanwhile(
             assert any(one.flags & 4 for one in ledger.readings)
             assert len(counts) == len(set(counts))
             assert board.log() == ""
-        ledger.check()
-
-    run(scenario())
-
-
-def test_a_relay_passes_on_what_neither_it_nor_an_eavesdropper_can_read(
-    code: Path, tmp_path: Path, gateways: GatewayFactory, ledger: Ledger
-) -> None:
-    async def scenario() -> None:
-        async with TestCable() as cable, gateways.inside() as view:
-            cable.heard = []
-            relay = Relay([view.snapshot()["gateway"]["addresses"][0]])
-            server = SerialServer(SerialSettings(port=cable.host), relay.serve)
-            serving = asyncio.create_task(server.run())
-            board = make_board(code, tmp_path, cable)
-            token = await invite(view)
-            board.invite(token)
-            board.start()
-            await ledger.more(10)
-            board.kill()
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-            heard = b"".join(cable.heard)
-            stream = view.snapshot()["streams"][0]
-            assert stream["frames"] >= 10
-            assert stream["refusals"] == {}
-            # Names, units and values travel in no frame; nor do the stream's id and the secrets.
-            identity = (board.flash / "tickseal.identity").read_bytes()
-            secrets = [identity[at : at + 8] for at in range(0, len(identity) - 8, 8)]
-            told = [line for line in heard.split(b"\0") if b"board/counter" in line]
-            assert all(b"streaming board/counter" in line for line in told)
-            for word in (b"count\x01", b"memory", b"telemetry", token[-40:].encode(), *secrets):
-                assert word not in heard
         ledger.check()
 
     run(scenario())
