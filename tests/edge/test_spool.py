@@ -100,6 +100,25 @@ def test_it_is_for_its_user_only(tmp_path: Path, lane: Lane) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_is_written_is_on_the_disk_before_it_counts_and_so_is_a_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+
+    def sync(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    monkeypatch.setattr(os, "fsync", sync)
+    folder = SpoolFolder(tmp_path)
+    folder.append("1.spool", 0, b"abc")
+    assert synced == [tmp_path / "1.spool", tmp_path]
+    folder.append("1.spool", 3, b"def")
+    assert synced[2:] == [tmp_path / "1.spool"], "its name is there already"
+    folder.append("1.spool", 3, b"g")
+    assert folder.read("1.spool", 0, 99) == b"abcg", "what a write that failed left is cut off"
+
+
 def test_what_is_delivered_before_it_was_flushed_never_reaches_the_disk(lane: Lane) -> None:
     disk = PowerCutDisk()
     spool = filled(disk, lane, 100)
@@ -179,6 +198,20 @@ def test_the_oldest_frames_make_room_and_are_counted(lane: Lane) -> None:
     kept = numbers(spool)
     assert kept == list(range(kept[0], 5000))
     assert spool.dropped_frames == kept[0] > 0
+
+
+def test_the_oldest_of_several_generations_makes_room(lane: Lane) -> None:
+    spool = filled(PowerCutDisk(), lane, 40, most=1 << 16, size=1000)
+    spool.complete(1)
+    spool.begin(generation(2), BLOB)
+    for number in range(40):
+        spool.append(frame(number, size=1000, of=2))
+    spool.complete(2)
+    old, new = numbers(spool, 1), numbers(spool, 2)
+    assert new == list(range(40))
+    assert old
+    assert old == list(range(40 - len(old), 40)), "the newest of the old"
+    assert spool.dropped_frames == 40 - len(old)
 
 
 def test_a_stream_that_restarts_for_ever_keeps_fewer_generations_than_the_header_tells_apart(
