@@ -14,6 +14,7 @@ from tickseal.generation import Generation
 from tickseal.opening import Buffer, OpenedSegment
 from tickseal.parameters import Profile
 from tickseal.receiving import Frame, ReceivedGeneration, SegmentReceiver
+from tickseal_gateway.budgets import Budget
 from tickseal_gateway.readings import Batch, FrameMark, content_of, read_frames
 from tickseal_gateway.registered import Device, Stream
 from tickseal_gateway.streams import Held, LiveStream
@@ -63,6 +64,7 @@ class StreamTable:
         self._past_refusals: Counter[str] = Counter()
         self._observers: list[Observer] = []
         self._takers: list[Observer] = []
+        self._budgets: dict[int, Budget] = {}
 
     def watch(self, observer: Observer) -> None:
         """Tell somebody of generations and segments from now on."""
@@ -87,6 +89,18 @@ class StreamTable:
         """Return one generation that is held."""
         stream = self._streams.get(handle)
         return stream.held.get(number) if stream else None
+
+    def set_budget(self, device_id: int, budget: Budget | None) -> None:
+        """Count what a device sends against a budget from now on; None for no more."""
+        self._budgets.pop(device_id, None)
+        if budget is not None:
+            self._budgets[device_id] = budget
+        for stream in self.of_device(device_id):
+            stream.budget = budget
+
+    def budgets(self) -> list[tuple[int, Budget]]:
+        """Return the budgets, by the registry's number of the device."""
+        return list(self._budgets.items())
 
     def of_device(self, device_id: int) -> list[LiveStream]:
         """Return the streams of a device."""
@@ -143,6 +157,7 @@ class StreamTable:
         live = self._streams.get(stream.handle)
         if live is None:
             live = self._streams[stream.handle] = LiveStream(stream, device)
+            live.budget = self._budgets.get(device.id)
         live.metadata, live.content = stream.metadata, content_of(stream.metadata)
         is_offline = offline_from is not None
         same = [number for number, held in live.held.items() if held.is_backfilled is is_offline]
@@ -251,6 +266,11 @@ class StreamTable:
             if stream.is_withheld and not held.is_backfilled:
                 stream.withheld += len(run)
                 continue
+            budget = None if held.is_backfilled else stream.budget
+            if budget is not None:
+                within = [frame for frame in run if budget.take(len(frame.payload))]
+                stream.over_limit += len(run) - len(within)
+                run = within
             readings, pictures = len(batch.readings), len(batch.pictures)
             stream.unreadable += read_frames(run, stream.device, stream.content, batch)
             if len(batch.readings) > readings:
@@ -268,6 +288,10 @@ class StreamTable:
         generation = received.opener.generation
         stream = self._streams[generation.handle]
         held = stream.held[generation.number]
+        budget = None if held.is_backfilled else stream.budget
+        size = len(what.payload)
+        if budget is not None and not budget.passes(stream.handle, what.segment_index, size):
+            return
         for taker in self._takers:
             taker.opened(stream, held, segment, what)
 
