@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tickseal_edge.clock.chrony import ChronySource, parse_tracking
+from tickseal_edge.clock.chrony import ChronySource, Tracking, parse_tracking
 
 from tickseal.clock import ClockDiscipline
 from tickseal.core.errors import ClockError
@@ -135,6 +135,15 @@ def test_no_chrony_says_what_to_install() -> None:
         port = probe.getsockname()[1]
     with pytest.raises(ClockError, match="install chrony"):
         ChronySource(KernelClock(), ("127.0.0.1", port)).poll()
+
+
+def test_the_bound_is_the_correction_the_dispersion_and_half_the_delay() -> None:
+    tracking = Tracking(
+        reference="10.0.0.1", is_refclock=False, stratum=2, is_synchronised=True, reference_s=0,
+        correction_s=-0.002, skew_ppm=1, frequency_ppm=0, root_delay_s=0.010,
+        root_dispersion_s=0.003, interval_s=64,
+    )  # fmt: skip
+    assert tracking.bound_ns == pytest.approx(10_000_000, abs=2)
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**32 - 1))
