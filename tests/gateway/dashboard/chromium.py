@@ -1,10 +1,13 @@
 """A real browser for tests, as Debian packages it."""
 
+import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import zxingcpp
+from PIL import Image, ImageFilter
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
@@ -86,6 +89,14 @@ class Browser:
 
     def until_text(self, text: str, selector: str = "body") -> None:
         self.until(lambda: text in self.text(selector), f"{text!r} in {selector}")
+
+    def read_code(self, selector: str) -> str:
+        """Return what a QR code on the screen says, as a camera sees it: askew, and not sharp."""
+        seen = Image.open(io.BytesIO(self.find(selector).screenshot_as_png)).convert("L")
+        seen = seen.rotate(4, expand=True, fillcolor=255).filter(ImageFilter.GaussianBlur(0.6))
+        (found,) = zxingcpp.read_barcodes(seen)
+        assert found.format == zxingcpp.BarcodeFormat.QRCode
+        return str(found.text)
 
     def faults(self) -> list[str]:
         """Return what the browser complained of."""

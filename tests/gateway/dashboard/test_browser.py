@@ -156,7 +156,9 @@ def test_a_device_is_invited_appears_and_is_approved(browser: Browser, tmp_path:
         command = browser.text("dialog code")
         assert command.startswith("tickseal edge enrol tks1_")
         browser.until_text("Waiting for the device", "dialog")
-        device = Streaming(site, command.rpartition(" ")[2], prefix="greenhouse")
+        token = browser.read_code("dialog .qr")
+        assert command.endswith(f" {token}"), "text and code say the same"
+        device = Streaming(site, token, prefix="greenhouse")
         try:
             browser.until_text("waits for your approval", "dialog")
             browser.button("Approve", "dialog").click()
