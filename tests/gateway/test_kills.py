@@ -1,6 +1,6 @@
 """A gateway killed at any moment, again and again, loses nothing that it acknowledged.
 
-20 kills; for more: TICKSEAL_KILLS=500 pytest tests/gateway/test_kills.py
+12 kills; for more: TICKSEAL_KILLS=500 pytest tests/gateway/test_kills.py
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,10 +29,10 @@ from tickseal.generation import Generation
 from tickseal.host.state import StateDirectory
 from tickseal.sealing import FrameSealer
 
-_KILLS = int(os.environ.get("TICKSEAL_KILLS", "20"))
+_KILLS = int(os.environ.get("TICKSEAL_KILLS", "12"))
 _FRAMES, _AT_ONCE = 200, 5
-#: A kill comes somewhere within so long after the device has connected, s.
-_LONGEST_S = 0.15
+#: A kill comes after up to so many acknowledgements, and somewhere within so long after the last.
+_ACKNOWLEDGED_MOST, _LONGEST_S, _PATIENCE_S = 6, 0.02, 30.0
 # Forked from a process that has imported everything, a gateway stands in a tenth of a second.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__, "tickseal_gateway.service"])
@@ -43,12 +44,10 @@ def serve(config: Config, ready: Connection, more: Connection) -> None:
     async def main() -> None:
         with StateDirectory.open(config.state_path) as state:
             async with Gateway(config, state).running() as view:
-                if not view.snapshot()["devices"]:
-                    token = (await view.invite())["token"]
-                    ready.send(token)
+                token = (await view.invite())["token"]
                 snapshot: Any = view.snapshot()
                 kinds = [alarm["kind"] for alarm in snapshot["past_alarms"]]
-                ready.send((snapshot["gateway"]["tcp_port"], kinds))
+                ready.send((token, snapshot["gateway"]["tcp_port"], kinds))
                 await asyncio.to_thread(more.recv)
 
     with contextlib.suppress(EOFError):
@@ -73,16 +72,40 @@ def killed(config: Config) -> Iterator[Connection]:
         _more.close()
 
 
+class Noting(Device):
+    """A device that notes what is acknowledged as soon as it hears it."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(token)
+        self.heard: list[ev.StoredUntil] = []
+
+    def note(self, event: ev.Event) -> None:
+        if isinstance(event, ev.StoredUntil):
+            self.heard.append(event)
+
+
 class Source:
     """A device with one offline generation after another; it knows what is acknowledged."""
 
     def __init__(self, token: str) -> None:
-        self.device = Device(token)
+        self.device = Noting(token)
         self.online: Generation | None = None
-        self.acknowledged: Counter[int] = Counter()
-        self._blob, self._number = b"", 0
+        self._blob, self._number, self._begun = b"", 0, 0
         self._sealer: FrameSealer
         self._frames: list[tuple[int, int, list[bytes]]] = []
+
+    @property
+    def acknowledgements(self) -> list[ev.StoredUntil]:
+        """What was heard, in order."""
+        return self.device.heard
+
+    @property
+    def acknowledged(self) -> Counter[int]:
+        """Up to which frame all are stored, by generation."""
+        until: Counter[int] = Counter()
+        for event in self.device.heard:
+            until[event.generation] = max(until[event.generation], event.frame_until)
+        return until
 
     async def stream(self, port: int) -> None:
         """Offer what is not acknowledged, for ever."""
@@ -102,8 +125,9 @@ class Source:
         # The next one counts on from here.
         self.online = self._sealer.generation
         self._number, self._frames = self.online.number, []
+        self._begun += 1
         for number in range(_FRAMES):
-            payload = reading(number, time_ns=self._number % (1 << 60) + number)
+            payload = reading(number, time_ns=(self._begun * _FRAMES + number) * 10**6)
             tick = number + 1
             sealed = self._sealer.seal(payload, tick, constants.FLAG_BACKFILL)
             self._frames.append((tick, number, sealed))
@@ -111,29 +135,33 @@ class Source:
     async def _backfill(self) -> None:
         device = self.device
         assert (await device.offer(self._blob)).accepted
-        at = self._note()
+        at = self._until()
         while at < _FRAMES:
             device.backfill(self._sealer, self._frames[at : at + _AT_ONCE])
             at += _AT_ONCE
             await asyncio.sleep(0.001)
-        while self._note() < _FRAMES:
+        while self._until() < _FRAMES:
             await asyncio.sleep(0.001)
         device.session.finish_backfill(self.online.handle, self._number)  # type: ignore[union-attr]
         device.flush()
 
-    def _note(self) -> int:
-        for event in self.device.events:
-            if isinstance(event, ev.StoredUntil):
-                until = max(self.acknowledged[event.generation], event.frame_until)
-                self.acknowledged[event.generation] = until
+    def _until(self) -> int:
+        """Return up to which frame all of the generation at hand are acknowledged."""
         return self.acknowledged[self._number]
 
-    async def until_killed(self, port: int, seconds: float) -> None:
-        """Stream until the gateway is about to be killed."""
-        with contextlib.suppress(TimeoutError, LinkError):
-            async with asyncio.timeout(seconds):
-                await self.stream(port)
-        self._note()
+    async def until_killed(self, port: int, acknowledgements: int, seconds: float) -> None:
+        """Stream until the gateway is about to be killed: after so many, and so long."""
+        streaming = asyncio.create_task(self.stream(port))
+        deadline = time.monotonic() + _PATIENCE_S
+        before = len(self.acknowledgements)
+        while len(self.acknowledgements) < before + acknowledgements:
+            assert not streaming.done(), streaming.exception()
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(seconds)
+        streaming.cancel()
+        with contextlib.suppress(asyncio.CancelledError, LinkError):
+            await streaming
 
 
 def stored(path: Path) -> dict[int, list[float]]:
@@ -153,11 +181,11 @@ def test_nothing_that_was_acknowledged_is_lost_by_kills_at_random_moments(
     source: Source | None = None
     for life in range(_KILLS):
         with killed(config) as ready:
-            if source is None:
-                source = Source(ready.recv())
-            port, says = ready.recv()
+            token, port, says = ready.recv()
+            source = source or Source(token)
             assert ("ended" in says) is (life > 0)
-            asyncio.run(source.until_killed(port, 0.05 + chance.uniform(0, _LONGEST_S)))
+            heard = chance.randrange(_ACKNOWLEDGED_MOST)
+            asyncio.run(source.until_killed(port, heard, chance.uniform(0, _LONGEST_S)))
         kept = stored(gateways.state / "readings.db")
         for generation, until in source.acknowledged.items():
             values = sorted(kept.get(generation, []))
