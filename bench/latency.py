@@ -31,22 +31,22 @@ def measure(frames: int, size: int, *, pure: bool) -> dict[str, list[float]]:
     clock = KernelClock()
     payload = bytes(size)
     taken: dict[str, list[float]] = {"plain": [], "asyncio": [], "sealed": []}
-    with Program("echo", pure=pure, t0_ns=t0_ns) as echo:
-        ports = echo.line()
-        socks = {}
-        for way in taken:
-            socks[way] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            socks[way].connect(("127.0.0.1", ports[way]))
-            socks[way].settimeout(2)
+    socks = {way: socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for way in taken}
+    for sock in socks.values():
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(2)
+    answers = {way: sock.getsockname()[1] for way, sock in socks.items()}
+    with Program("echo", pure=pure, t0_ns=t0_ns, answers=answers) as echo:
+        ports = {way: ("127.0.0.1", port) for way, port in echo.line().items()}
         for number in range(frames + 100):
             for way, sock in socks.items():
                 began = time.perf_counter_ns()
                 if way == "sealed":
                     tick = wanted.tick_at(clock.now().midpoint_ns)
                     for segment in sealer.seal(payload, max(tick, sealer.tick)):
-                        sock.send(segment)
+                        sock.sendto(segment, ports[way])
                 else:
-                    sock.send(payload)
+                    sock.sendto(payload, ports[way])
                 sock.recv(100)
                 if number >= 100:  # the first warm up
                     taken[way].append((time.perf_counter_ns() - began) / 1000)

@@ -1,10 +1,13 @@
 """Answers each datagram at once, on three ports: after opening it, plainly, and plainly by asyncio.
 
-Settings: t0_ns. Says its ports.
+The first two are read by UDPLink as the gateway's is, the third by asyncio's DatagramProtocol.
+Settings: t0_ns, answers (the port of loopback that each way answers to). Says its ports.
 """
 
 import asyncio
+import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from tickseal_gateway.table import StreamTable
@@ -16,35 +19,47 @@ from tickseal.links.udp import UDPLink
 
 
 class Echo(asyncio.DatagramProtocol):
-    """Answers by asyncio's own way."""
+    """Gives what comes to a function, by asyncio's own way."""
 
-    def connection_made(self, transport: Any) -> None:
-        """Keep the transport."""
-        self._transport = transport
+    def __init__(self, take: Callable[[list[bytes]], None]) -> None:
+        self._take = take
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        """Answer."""
-        self._transport.sendto(b"!", addr)
+        """Take one."""
+        self._take([data])
 
 
-async def answer(link: UDPLink, table: StreamTable | None) -> None:
-    """Answer for ever: each datagram, or each frame that was opened."""
-    clock = KernelClock()
-    while True:
-        for data, address in await link.receive():
-            if table is None or len(table.take([data], clock.now())):
-                await link.send([b"!"], address)
+def answering(port: int, count: Callable[[list[bytes]], int]) -> Callable[[list[bytes]], None]:
+    """Return what answers a port as often as a batch of datagrams counts."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect(("127.0.0.1", port))
+
+    def take(segments: list[bytes]) -> None:
+        for _ in range(count(segments)):
+            sock.send(b"!")
+
+    return take
 
 
 async def run(given: Any) -> None:
     """Answer until told to stop."""
     loop = asyncio.get_running_loop()
-    table = StreamTable()
+    table, clock = StreamTable(), KernelClock()
     fill(table, {"streams": 1, "t0_ns": given["t0_ns"], "stored": False})
     sealed = await UDPLink.listen("127.0.0.1", 0)
     plain = await UDPLink.listen("127.0.0.1", 0)
-    transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
-    tasks = [loop.create_task(answer(sealed, table)), loop.create_task(answer(plain, None))]
+    answers = given["answers"]
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: Echo(answering(answers["asyncio"], len)), local_addr=("127.0.0.1", 0)
+    )
+    tasks = [
+        loop.create_task(plain.deliver(answering(answers["plain"], len))),
+        loop.create_task(
+            sealed.deliver(
+                answering(answers["sealed"], lambda batch: len(table.take(batch, clock.now())))
+            )
+        ),
+    ]
     tell(
         sealed=sealed.address[1],
         plain=plain.address[1],

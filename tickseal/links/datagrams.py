@@ -19,10 +19,11 @@ if IS_NATIVE:
 _LARGEST_READ = 65_536
 _CONTROL_BYTES = socket.CMSG_SPACE(4)
 
-#: Messages that one call takes at most; where it took fewer datagrams, the socket was empty.
+#: Messages that one call takes at most.
 MESSAGES = 32
-#: The same after a call that found coalesced ones: about 200 datagrams, which stay in the cache.
-_COALESCED_MESSAGES = 4
+#: The same after a call that found fewer, for which less has to be prepared, or coalesced ones:
+#: some 200 datagrams, which stay in the processor's cache.
+_FEW = 4
 
 
 class DatagramReader:
@@ -30,6 +31,9 @@ class DatagramReader:
 
     Args:
         native: by recvmmsg; else by a call for each message.
+
+    Attributes:
+        is_drained: whether the last call left the socket empty.
     """
 
     def __init__(self, sock: socket.socket, *, native: bool = IS_NATIVE) -> None:
@@ -37,6 +41,7 @@ class DatagramReader:
         # Memory that the system gives only where something is written.
         self._room = mmap.mmap(-1, MESSAGES * hotpath.MESSAGE_STRIDE) if native else None
         self._messages = MESSAGES
+        self.is_drained = False
         self._failure: OSError | None = None
 
     def addressed(self) -> list[tuple[bytes, Address]]:
@@ -62,8 +67,8 @@ class DatagramReader:
             found = hotpath.receive_datagrams(
                 self._socket.fileno(), self._room, self._messages, with_addresses
             )
-        is_coalesced = len(found) > self._messages
-        self._messages = _COALESCED_MESSAGES if is_coalesced else MESSAGES
+        self.is_drained = len(found) < self._messages
+        self._messages = MESSAGES if len(found) == self._messages else _FEW
         return found
 
     def _read_one_by_one(self, with_addresses: bool) -> list[Any]:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from tickseal.core.errors import LinkError
 from tickseal.links.base import Address
-from tickseal.links.datagrams import MESSAGES, DatagramReader, send_datagrams
+from tickseal.links.datagrams import DatagramReader, send_datagrams
 from tickseal.links.sockets import bind, resolve
 
 _T = TypeVar("_T")
@@ -338,7 +338,7 @@ class UDPLink:
             while len(into) < until:
                 found = read()
                 into += found
-                if len(found) < MESSAGES:
+                if self._reader.is_drained:
                     break
         except BlockingIOError:
             pass

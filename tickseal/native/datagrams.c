@@ -100,12 +100,12 @@ PyObject *receive_datagrams(PyObject *module, PyObject *args) {
     struct iovec parts[MESSAGES_MOST];
     struct sockaddr_storage from[MESSAGES_MOST];
     Control control[MESSAGES_MOST];
-    unsigned room = 0;
+    Py_ssize_t room = 0;
     memset(messages, 0, sizeof messages);
     while (room < MESSAGES_MOST && room < most &&
-           (Py_ssize_t)(room + 1) * MESSAGE_STRIDE <= buffer.len) {
+           (room + 1) * MESSAGE_STRIDE <= buffer.len) {
         struct msghdr *message = &messages[room].msg_hdr;
-        parts[room].iov_base = (char *)buffer.buf + (size_t)room * MESSAGE_STRIDE;
+        parts[room].iov_base = (char *)buffer.buf + room * MESSAGE_STRIDE;
         parts[room].iov_len = MESSAGE_BYTES;
         message->msg_iov = &parts[room];
         message->msg_iovlen = 1;
@@ -121,7 +121,7 @@ PyObject *receive_datagrams(PyObject *module, PyObject *args) {
     if (room == 0) {
         PyErr_SetString(PyExc_ValueError, "the buffer has no room for a message");
     } else {
-        int count = recvmmsg(socket, messages, room, MSG_DONTWAIT, NULL);
+        int count = recvmmsg(socket, messages, (unsigned)room, MSG_DONTWAIT, NULL);
         found = count < 0 ? PyErr_SetFromErrno(PyExc_OSError) : list_datagrams(messages, count);
     }
     PyBuffer_Release(&buffer);
@@ -136,7 +136,7 @@ PyObject *send_datagrams(PyObject *module, PyObject *args) {
         return NULL;
     struct mmsghdr messages[MESSAGES_MOST];
     struct iovec parts[MESSAGES_MOST];
-    unsigned count = 0;
+    Py_ssize_t count = 0;
     memset(messages, 0, sizeof messages);
     for (; count < MESSAGES_MOST && count < PyList_Size(segments); count++) {
         char *bytes;
@@ -150,6 +150,6 @@ PyObject *send_datagrams(PyObject *module, PyObject *args) {
     }
     if (count == 0)
         return PyLong_FromLong(0);
-    int sent = sendmmsg(socket, messages, count, MSG_DONTWAIT);
+    int sent = sendmmsg(socket, messages, (unsigned)count, MSG_DONTWAIT);
     return sent < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(sent);
 }
