@@ -60,6 +60,7 @@ def list_boards(
 ) -> None:
     """Show what is plugged in, and which kinds of boards are known."""
     found = ports.plugged_in()
+    waiting = ports.awaiting_firmware()
     if as_json:
         rows = [
             {
@@ -70,6 +71,9 @@ def list_boards(
             }
             for one in found
         ]
+        rows += [
+            {"port": None, "usb": None, "boards": [one.id], "bootloader": True} for one in waiting
+        ]
         typer.echo(json.dumps(rows))
         return
     for one in found:
@@ -77,7 +81,10 @@ def list_boards(
         usb = "{:04x}:{:04x}".format(*(one.found.usb or (0, 0)))
         state = "  (no MicroPython yet)" if one.is_bootloader else ""
         typer.echo(f"{one.found.port}  {usb}  {kinds}{state}  {one.found.description}")
-    if not found:
+    for board in waiting:
+        typer.echo(f"no port yet  {board.name}, without MicroPython: {board.firmware_how}")
+        typer.echo(f"             MicroPython for it: {board.firmware}")
+    if not found and not waiting:
         typer.echo("no USB serial port is there")
     known = ", ".join(f"{board.id} ({board.name})" for board in microcontrollers().values())
     typer.echo(f"known kinds: {known}")

@@ -1,7 +1,11 @@
 """Boards that are plugged in, and mpremote to work on them, in plain words."""
 
+import contextlib
+import os
+import select
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +21,13 @@ from tickseal.links.serial_port import (
 
 AUTO = "auto"
 _MPREMOTE_S = 120.0
+#: Ctrl-C, Ctrl-B out of a raw REPL, and an empty line; how often, and for how long altogether.
+_INTERRUPT = b"\r\x03\x03\x02\r"
+_PROMPT = b">>> "
+_ASK_S = 1.0
+_PROMPT_S = 15.0
+#: Where the kernel shows what is on USB; a board in its boot loader has no serial port.
+_USB_DEVICES = Path("/sys/bus/usb/devices")
 
 
 class BoardError(LinkError):
@@ -49,6 +60,18 @@ def plugged_in() -> list[Plugged]:
     return sorted(ports, key=lambda one: (not one.boards, one.found.port))
 
 
+def awaiting_firmware() -> list[Microcontroller]:
+    """Return the kinds of boards that are plugged in, in their boot loader: without a port."""
+    there = set()
+    for device in _USB_DEVICES.glob("*/idVendor"):
+        try:
+            product = (device.parent / "idProduct").read_text("ascii")
+            there.add((int(device.read_text("ascii"), 16), int(product, 16)))
+        except (OSError, ValueError):  # it was just pulled out
+            continue
+    return [board for board in microcontrollers().values() if there & set(board.bootloader)]
+
+
 def kind_of(name: str) -> Microcontroller:
     """Return the kind of a board.
 
@@ -75,6 +98,10 @@ def choose_port(port: str, board: Microcontroller) -> str:
     waiting = [one for one in ports if one.is_bootloader]
     if waiting:
         raise BoardError(no_micropython(board, waiting[0].found.port))
+    if not ports and board in awaiting_firmware():
+        raise BoardError(
+            f"a {board.name} is there, but without MicroPython yet; {_put_micropython(board)}"
+        )
     if not ports:
         raise BoardError(
             f"no {board.name} was found; plug it in with a cable that carries data, name its port "
@@ -95,14 +122,37 @@ def _put_micropython(board: Microcontroller) -> str:
     return f"get MicroPython 1.22 or newer from {board.firmware} and {board.firmware_how}"
 
 
-def check_port(port: str) -> None:
-    """Open a port and close it again.
+def await_prompt(port: str, within_s: float = _PROMPT_S) -> bool:
+    """Interrupt what a board does; return whether MicroPython's prompt answers.
+
+    mpremote would wait for two minutes where nothing does.
 
     Raises:
-        LinkError: it cannot be opened; the message says why.
+        LinkError: the port cannot be opened; the message says why.
     """
-    with open_port(SerialSettings(port=port)):
-        pass
+    heard = b""
+    until = time.monotonic() + within_s
+    with open_port(SerialSettings(port=port)) as file:
+        while time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                os.write(file, _INTERRUPT)
+            quiet_at = time.monotonic() + _ASK_S
+            while (left := quiet_at - time.monotonic()) > 0:
+                if select.select([file], [], [], left)[0]:
+                    heard = heard[-len(_PROMPT) :] + _read(file, port)
+                if _PROMPT in heard:
+                    return True
+    return False
+
+
+def _read(file: int, port: str) -> bytes:
+    try:
+        data = os.read(file, 4096)
+    except OSError:
+        data = b""
+    if not data:
+        raise LinkError(f"{port} went away; plug the board in again")
+    return data
 
 
 class Mpremote:
@@ -115,7 +165,8 @@ class Mpremote:
     def __init__(self, port: str, board: Microcontroller) -> None:
         self.port = port
         self._board = board
-        check_port(port)
+        if not await_prompt(port):
+            raise BoardError(no_micropython(board, port))
 
     def run(self, *arguments: str | Path, timeout_s: float = _MPREMOTE_S) -> str:
         """Return what a command of mpremote printed."""

@@ -11,8 +11,9 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-# `device` is what lies on the board; `official` and `refusal` serve the plain test files.
-sys.path[:0] = [str(ROOT / "firmware_mpy"), str(HERE / "plain"), str(HERE)]
+# `device` is what lies on the board; `official` and `refusal` serve the plain test files; the bench
+# of hil_tests has a unix port with a REPL.
+sys.path[:0] = [str(ROOT / "firmware_mpy"), str(HERE / "plain"), str(HERE), str(ROOT)]
 
 import cryptolib_shim  # noqa: E402  # after the path that has it
 from board import INTERPRETER  # noqa: E402
