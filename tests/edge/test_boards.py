@@ -28,6 +28,8 @@ def test_what_it_says_fits_together(board: Board) -> None:
         assert board.spi
         assert board.gpio
         assert board.aes is not None
+        assert board.flash.config == "/boot/firmware/config.txt"
+        assert "i2c-dev" in board.flash.modules, "what makes /dev/i2c-N of the bus"
         # A spool that fills the memory's twin on the card is more than such a card should hold.
         assert board.limits.spool_mib <= min(board.memory_mib)
     used = [pin.gpio for pin in (board.onewire, board.pps) if pin]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import tarfile
 import tempfile
@@ -52,11 +53,12 @@ def debian_base(progress: Progress, *, refresh: bool) -> Path:
         return image
     need("debugfs", "mke2fs", "mcopy", "mformat", "mmdebstrap", "arch-test")
     _see_to_emulation()
+    progress.note("the base image of Debian is made once, which takes ten minutes or more")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         building = Path(name)
         tree = building / "tree.tar"
-        with progress.step(f"Debian {SUITE} for arm64 (once; ten minutes or more)"):
+        with progress.step(f"Debian {SUITE} for arm64, installed"):
             _bootstrap(tree)
         with progress.step("its file systems, written"):
             made = building / "image"
@@ -66,7 +68,8 @@ def debian_base(progress: Progress, *, refresh: bool) -> Path:
 
 
 def _bootstrap(tree: Path) -> None:
-    hook = f'cp {_CUSTOMIZE} "$1"/customize && chroot "$1" sh /customize && rm "$1"/customize'
+    script = shlex.quote(str(_CUSTOMIZE))
+    hook = f'cp {script} "$1"/customize && chroot "$1" sh /customize && rm "$1"/customize'
     run(
         "mmdebstrap",
         [
@@ -79,8 +82,9 @@ def _bootstrap(tree: Path) -> None:
             f"--customize-hook={hook}",
             *(SUITE, str(tree), _mirror()),
         ],
-        # With several threads, dpkg-deb comes to a standstill under user-mode emulation.
-        environment={"DPKG_DEB_THREADS_MAX": "1"},
+        # With several threads, dpkg-deb comes to a standstill under user-mode emulation; and the
+        # initial RAM disk would be made twice, which takes minutes.
+        environment={"DPKG_DEB_THREADS_MAX": "1", "INITRD": "No"},
     )
 
 
@@ -98,7 +102,8 @@ def _assemble(tree: Path, building: Path, image: Path) -> None:
         file.truncate(layout.root.start + layout.root.size)
     write_layout(image, layout, disk_id=int.from_bytes(os.urandom(4), "little"))
     boot = Fat(image, layout.boot)
-    boot.make("bootfs", layout.boot.size)
+    # mtools writes labels in capitals, whatever it is given.
+    boot.make("BOOTFS", layout.boot.size)
     boot.copy_tree(firmware)
     run(
         "mke2fs",

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 _REDRAW_S = 0.2
 _MIB = 1 << 20
+#: Covers what a redrawn line had at its end.
+_REST = " " * 12
 
 
 class Progress:
@@ -28,12 +30,15 @@ class Progress:
         began = time.monotonic()
         self._text = text
         if self._redraws:
-            self._write(f"\r{text} ...")
-        yield self
-        took = time.monotonic() - began
-        self._write(
-            f"{chr(13) if self._redraws else ''}{text}, {took:.1f} s{' ' * 24}".rstrip() + "\n"
-        )
+            self._write(f"{text} ...")
+        try:
+            yield self
+        except BaseException:
+            if self._redraws:
+                self._write("\n")
+            raise
+        back = "\r" if self._redraws else ""
+        self._write(f"{back}{text}, {time.monotonic() - began:.1f} s{_REST if back else ''}\n")
 
     def part(self, done: int, total: int | None) -> None:
         """Tell how many bytes are done, and of how many if that is known."""
