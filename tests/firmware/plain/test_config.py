@@ -81,4 +81,4 @@ def test_says_what_to_do_where_there_is_no_such_file_or_no_json():
         assert "tickseal mcu flash" in str(error)
     else:
         raise AssertionError("it was taken")
-    assert "is not JSON" in complaint("{")
+    assert "is not JSON" in complaint("streams = []")
