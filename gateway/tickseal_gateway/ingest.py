@@ -6,6 +6,7 @@ from tickseal.clock import Clock
 from tickseal.links.udp import UDPLink
 from tickseal.opening import Buffer
 from tickseal.receiving import SegmentReceiver
+from tickseal_gateway.frames import FrameFeed
 from tickseal_gateway.outputs.base import OutputRunner
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.streams import Held
@@ -20,6 +21,8 @@ class Ingest:
         clock: read once a batch.
         outputs: get every batch; each on its own.
         store: the one of them whose writing is waited for and acknowledged, if any.
+    Attributes:
+        feed: hands frames to programs.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Ingest:
         self._clock = clock
         self._store = store
         self._offered = 0
+        self.feed = FrameFeed()
 
     async def serve(self, link: UDPLink) -> None:
         """Take in what a link gives, for ever, each batch as soon as it is there.
@@ -81,6 +85,7 @@ class Ingest:
             batch.serial = self._offered
             for output in self.outputs:
                 output.offer(batch)
+            self.feed.offer(batch)
 
     @property
     def stores(self) -> bool:

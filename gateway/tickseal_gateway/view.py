@@ -9,6 +9,7 @@ from typing import Any
 
 from tickseal.control import Role
 from tickseal.host.control_socket import Handler, Watcher
+from tickseal_gateway.frames import Frame, told
 from tickseal_gateway.readings import Picture
 from tickseal_gateway.registered import RegistryError
 from tickseal_gateway.status import Json, Parts, make_snapshot
@@ -56,6 +57,14 @@ class View:
         """Return a stream's pictures that follow one, or else those from the last key on."""
         live = self._live(stream_id)
         return live.footage.after(last) if live else ()
+
+    def stream(self, *streams: str) -> AsyncIterator[Frame]:
+        """Yield the frames of chosen streams from now on, until the gateway stops.
+
+        Args:
+            streams: shell patterns of stream ids; none: every stream.
+        """
+        return self._controller.ingest.feed.stream(streams)
 
     def _live(self, stream_id: str) -> LiveStream | None:
         stream = self._controller.registry.stream_named(stream_id)
@@ -236,4 +245,7 @@ class View:
         def watch(_: dict[str, Any]) -> AsyncIterator[object]:
             return self.subscribe()
 
-        return {"watch": watch}
+        def stream(request: dict[str, Any]) -> AsyncIterator[object]:
+            return told(self.stream(*map(str, request.get("streams", ()))))
+
+        return {"watch": watch, "stream": stream}

@@ -9,7 +9,15 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+)
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +26,8 @@ from tickseal.core.errors import LinkError, TicksealError
 NAME = "control.sock"
 _LINE_MOST = 1 << 16
 _ANSWER_S = 15.0
+#: The largest frame (docs/protocol.md section 2.2) in base64, and what stands around it.
+_ANSWER_MOST = (1 << 26) * 4 // 3 + (1 << 20)
 
 #: What a command does: arguments in, a value for JSON out.
 Handler = Callable[[dict[str, Any]], Awaitable[object]]
@@ -135,13 +145,9 @@ def converse(state: Path, request: Mapping[str, object], *, service: str) -> Ite
             with _reachable(state) as name:
                 sock.connect(name)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-            raise NotRunningError(
-                f"no {service} runs on {state}; start it: tickseal {service} run"
-            ) from None
+            raise _not_running(state, service) from None
         except PermissionError:
-            raise LinkError(
-                f"{state} belongs to another user: run this as the user that the {service} runs as"
-            ) from None
+            raise _not_ours(state, service) from None
         try:
             sock.sendall(json.dumps(request).encode() + b"\n")
             with sock.makefile("rb") as lines:
@@ -154,6 +160,43 @@ def converse(state: Path, request: Mapping[str, object], *, service: str) -> Ite
             raise LinkError(f"the {service} did not answer within {_ANSWER_S:g} s") from None
         except OSError as error:
             raise LinkError(f"the {service} broke off: {error.strerror}") from None
+
+
+async def follow(
+    state: Path, request: Mapping[str, object], *, service: str
+) -> AsyncGenerator[Any, None]:
+    """Yield a running service's answers to a watcher's name, as they come, until it ends.
+
+    Args, Raises: as of ask().
+    """
+    try:
+        with _reachable(state) as name:
+            reader, writer = await asyncio.open_unix_connection(name, limit=_ANSWER_MOST)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        raise _not_running(state, service) from None
+    except PermissionError:
+        raise _not_ours(state, service) from None
+    try:
+        writer.write(json.dumps(request).encode() + b"\n")
+        while line := await reader.readline():
+            answer = json.loads(line)
+            if not answer["ok"]:
+                raise CommandRefusedError(answer["error"])
+            yield answer["result"]
+    except OSError as error:
+        raise LinkError(f"the {service} broke off: {error.strerror}") from None
+    finally:
+        writer.transport.abort()
+
+
+def _not_running(state: Path, service: str) -> NotRunningError:
+    return NotRunningError(f"no {service} runs on {state}; start it: tickseal {service} run")
+
+
+def _not_ours(state: Path, service: str) -> LinkError:
+    return LinkError(
+        f"{state} belongs to another user: run this as the user that the {service} runs as"
+    )
 
 
 @contextlib.contextmanager
