@@ -5,16 +5,20 @@ One device serves the whole session. After each test, what the test used is rest
 
 import contextlib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hil_tests.bench.capabilities import Bench, LackingError
+from hil_tests.bench.edge import Edge
+from hil_tests.bench.gateway import Gateway
+from hil_tests.bench.real.bench import RealBench
 from hil_tests.bench.shell import Shell
 from hil_tests.bench.virtual_pi.bench import VirtualBench
 
+LONGEST = "test_power_cuts.py"
 DEFAULT_BENCH = Path(__file__).parent / "bench.toml"
 
 
@@ -24,13 +28,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that it is not waited for at the end."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
+
 def open_bench(path: Path) -> Bench:
     """Return the bench that a file describes; nothing is started yet."""
-    device = dict(tomllib.loads(path.read_text()).get("device", {}))
+    file = tomllib.loads(path.read_text())
+    device = dict(file.pop("device", {}))
     kind = device.pop("kind", None)
-    if kind == "virtual":
-        return VirtualBench(**device)
-    raise pytest.UsageError(f"{path}: device.kind is {kind!r}; this bench knows: virtual")
+    try:
+        if kind == "virtual":
+            return VirtualBench(**device, **file)
+        if kind == "real":
+            return RealBench(file, **device)
+    except TypeError as error:
+        raise pytest.UsageError(f"{path}: [device] of kind {kind!r}: {error}") from None
+    raise pytest.UsageError(f"{path}: device.kind is {kind!r}; it is one of: virtual, real")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """Skip a test that finds in its course that the bench lacks something."""
+    try:
+        return (yield)
+    except LackingError as lacking:
+        pytest.skip(str(lacking))
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +78,47 @@ def shell(bench: Bench) -> Shell:
 def installed(bench: Bench, shell: Shell) -> str:
     """The path of this checkout's command, installed on the device."""
     return bench.install()
+
+
+@pytest.fixture(scope="session")
+def gateway(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway on the bench's computer, which all tests share."""
+    try:
+        network = bench.network
+    except LackingError as lacking:
+        pytest.skip(str(lacking))
+    gateway = Gateway(
+        tmp_path_factory.mktemp("gateway"),
+        listen_host=network.listen_host,
+        device_host=network.gateway_address,
+    )
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.close()
+
+
+@pytest.fixture(scope="session")
+def enrolled(bench: Bench, gateway: Gateway) -> Edge:
+    """The edge application, installed on the device and enrolled at the gateway."""
+    try:
+        edge = Edge(bench.shell, bench.install(), gateway)
+    except LackingError as lacking:
+        pytest.skip(str(lacking))
+    edge.install()
+    edge.enrol("--force")
+    return edge
+
+
+@pytest.fixture
+def edge(bench: Bench, gateway: Gateway, enrolled: Edge) -> Iterator[Edge]:
+    """The edge application; whatever a test does with it, no (key, nonce) comes twice."""
+    yield enrolled
+    with contextlib.suppress(LackingError):
+        bench.power.give()
+    enrolled.forget()
+    assert not gateway.wire.repeats
 
 
 def _capability(name: str) -> Any:

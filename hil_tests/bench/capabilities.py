@@ -66,7 +66,14 @@ class Clock(Capability, Protocol):
         ...
 
     def step_ns(self, delta_ns: int) -> None:
-        """Step the wall clock by exactly this much."""
+        """Step the wall clock by exactly this much; the kernel then knows of no error bound."""
+        ...
+
+    def vouch(self, delta_ns: int = 0, *, error_ns: int) -> None:
+        """Step it, and in the same moment tell the kernel a bound of its error, as a daemon does.
+
+        What the device then says of its clock may be a lie.
+        """
         ...
 
 
@@ -131,7 +138,8 @@ class Cable(Capability, Protocol):
 class Network(Capability, Protocol):
     """The device's way to the bench."""
 
-    #: Where the device finds what listens on the bench's 127.0.0.1.
+    #: Where the bench listens for the device, and where the device finds that.
+    listen_host: str
     gateway_address: str
 
     def impair(self, rule: str) -> None:

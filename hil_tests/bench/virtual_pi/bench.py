@@ -11,15 +11,17 @@ from hil_tests.bench.virtual_pi.agent import GuestAgent
 from hil_tests.bench.virtual_pi.devices import (
     VirtualCable,
     VirtualCamera,
-    VirtualClock,
     VirtualI2C,
     VirtualPPS,
 )
 from hil_tests.bench.virtual_pi.image import image
 from hil_tests.bench.virtual_pi.machine import Machine
 from hil_tests.bench.virtual_pi.network import VirtualNetwork, VirtualPTP
+from hil_tests.bench.wall_clock import WallClock
 
 COMMAND = "/opt/tickseal/bin/tickseal"
+PACKAGES = "/opt/tickseal/lib/python3.13/site-packages"
+INSTALL_SECONDS = 240
 
 
 class VirtualBench:
@@ -60,9 +62,9 @@ class VirtualBench:
         return VirtualI2C(self.shell)
 
     @cached_property
-    def clock(self) -> VirtualClock:
+    def clock(self) -> WallClock:
         """The guest's wall clock."""
-        return VirtualClock(self.shell)
+        return WallClock(self.shell, self.shell.now_ns)
 
     @cached_property
     def pps(self) -> VirtualPPS:
@@ -96,7 +98,12 @@ class VirtualBench:
                 wheel = wheelhouse.build_project(Path(folder))
                 self.shell.put_tree(wheel, "/root")
             pip = "/opt/tickseal/bin/pip install --quiet --no-index --no-deps --no-compile"
-            self.shell.run(f"{pip} /root/{wheel.name} && sync", timeout_s=120)
+            # What the service's user may not write is compiled now, what runs elsewhere never.
+            used = " ".join(f"{PACKAGES}/{name}" for name in ("tickseal", "tickseal_edge"))
+            compile_used = f"/opt/tickseal/bin/python -m compileall -q {used}"
+            self.shell.run(
+                f"{pip} /root/{wheel.name} && {compile_used} && sync", timeout_s=INSTALL_SECONDS
+            )
             self._is_installed = True
         return COMMAND
 

@@ -1,13 +1,11 @@
-"""The virtual Pi's I2C sensors, clocks, camera and cable, as a test handles them.
+"""The virtual Pi's I2C sensors, pulses, camera and cable, as a test handles them.
 
 Kernel modules are loaded at first use, and again after a power cut.
 """
 
-import time
 from collections.abc import Mapping
 
 from hil_tests.bench.shell import DeviceError, Shell
-from hil_tests.bench.virtual_pi.agent import GuestAgent
 
 #: Sensors that answer on the bus, each with the bytes that its registers are wide.
 SENSORS = {0x76: 1, 0x44: 1, 0x23: 1, 0x48: 2, 0x68: 1}
@@ -78,41 +76,6 @@ class VirtualI2C:
         return self._shell.run(command).text
 
 
-class VirtualClock:
-    """The guest's CLOCK_REALTIME, compared with the host's."""
-
-    def __init__(self, agent: GuestAgent) -> None:
-        self._agent = agent
-
-    def offset_ns(self) -> int:
-        """Return guest minus host, by the quickest of several questions."""
-        answers: list[tuple[int, int]] = []
-        for _ in range(8):
-            before = time.time_ns()
-            there = self._agent.now_ns()
-            after = time.time_ns()
-            answers.append((after - before, there - (before + after) // 2))
-        return min(answers)[1]
-
-    def step_ns(self, delta_ns: int) -> None:
-        """Step CLOCK_REALTIME, exactly, whatever the time that the command takes."""
-        step(self._agent, "CLOCK_REALTIME", delta_ns)
-
-    def prepare(self) -> None:
-        """Bring the guest's clock to the host's; it started from a RTC of whole seconds."""
-        self.step_ns(-self.offset_ns())
-
-    def restore(self) -> None:
-        """Bring the guest's clock back to the host's."""
-        self.prepare()
-
-
-def step(shell: Shell, clock: str, delta_ns: int) -> None:
-    """Step a clock of the device by exactly this much; "CLOCK_REALTIME" is a name too."""
-    seconds = f"{'-' if delta_ns < 0 else ''}{abs(delta_ns) // 10**9}.{abs(delta_ns) % 10**9:09}"
-    shell.run(["phc_ctl", clock, "--", "adj", seconds])
-
-
 class VirtualPPS:
     """/dev/pps0, by the kernel module bench_pps."""
 
@@ -156,8 +119,9 @@ class VirtualCamera:
         """Load the camera."""
         load(self._shell, "vivid", n_devs="1", node_types="0x1")
         self._shell.run(["udevadm", "settle"])
-        # picamera2 looks for its memory under the name that a Pi has.
+        # picamera2 looks for its memory under the name, and with the rights, that a Pi has.
         self._shell.run("ln -sf system /dev/dma_heap/linux,cma")
+        self._shell.run("chgrp video /dev/dma_heap/system && chmod 660 /dev/dma_heap/system")
 
     def restore(self) -> None:
         """Leave it as it is: a test sets the format that it needs."""

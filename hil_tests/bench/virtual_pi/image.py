@@ -16,7 +16,7 @@ PACKAGES = (
     *("linux-image-amd64", "busybox-static", "kmod", "udev", "systemd-sysv", "dbus"),
     *("qemu-guest-agent", "iproute2", "ethtool", "procps", "util-linux-extra", "zstd"),
     *("chrony", "linuxptp", "pps-tools", "i2c-tools", "v4l-utils"),
-    *("python3", "python3-venv", "python3-libcamera", "python3-prctl"),
+    *("python3", "python3-venv", "python3-libcamera", "python3-prctl", "openssh-server"),
     *("gcc", "make", "linux-headers-amd64"),  # for our kernel modules
 )
 LEFT_OUT = ("doc", "info", "locale", "man")

@@ -4,17 +4,15 @@ The disk is a qcow2 file over the image, in QEMU's cache mode "writeback": what 
 flushed may be in the guest's memory or in QEMU's, and is lost with them. A power cut is SIGKILL.
 """
 
-import contextlib
-import json
 import shutil
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from hil_tests.bench.shell import DeviceError
-from hil_tests.bench.virtual_pi import host
+from hil_tests.bench.virtual_pi import host, monitor
 from hil_tests.bench.virtual_pi.agent import GuestAgent
 from hil_tests.bench.virtual_pi.image import Image
 
@@ -24,7 +22,13 @@ HOST_ADDRESS = "10.0.2.2"
 
 
 class Machine:
-    """One guest with its own disk; the disk outlives power cuts, and ends with close()."""
+    """One guest with its own disk; the disk outlives power cuts, and ends with close().
+
+    Attributes:
+        agent: a shell that needs no network.
+        monitor: QEMU's own socket.
+        ssh_port: of 127.0.0.1, that leads to the guest's port 22 by a network card of its own.
+    """
 
     def __init__(self, image: Image, *, memory_mb: int = 768, accelerator: str = "tcg") -> None:
         self._image = image
@@ -33,6 +37,8 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         # Short, because the path of a UNIX socket may have 107 characters at most.
         self.folder = Path(tempfile.mkdtemp(prefix="virtual-pi-"))
+        self.monitor = self.folder / "monitor"
+        self.ssh_port = _free_port()
         self.agent = GuestAgent(self.folder / "agent", lambda: self.is_running)
         _check(
             *("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw"),
@@ -94,47 +100,40 @@ class Machine:
 
     def set_cable(self, *, plugged: bool) -> None:
         """Pull the network cable out of the guest's card, or put it in."""
-        self._monitor("set_link", name="network", up=plugged)
+        monitor.ask(self.monitor, "set_link", name="network", up=plugged)
 
     def _command(self) -> list[str]:
         program = host.find("qemu-system-x86_64")
         if program is None:
             raise RuntimeError(host.what_is_missing())
+        forward = f"tcp:127.0.0.1:{self.ssh_port}-10.0.3.15:22"
         return [
             *(program, "-accel", self._accelerator, "-machine", "q35", "-cpu", "max"),
             *("-m", str(self._memory_mb), "-smp", "1", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-no-reboot", "-rtc", "base=utc,clock=host"),
             *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
-            *("-append", "console=ttyS0 quiet panic=-1 net.ifnames=0 edd=off lsm=landlock"),
+            *(
+                "-append",
+                "console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 edd=off lsm=landlock",
+            ),
             *("-serial", "file:console"),
             *("-drive", "file=disk,format=qcow2,if=virtio,cache=writeback"),
             *("-netdev", "user,id=network", "-device", "virtio-net-pci,netdev=network,romfile="),
+            *("-netdev", f"user,id=service,net=10.0.3.0/24,restrict=on,hostfwd={forward}"),
+            *("-device", "virtio-net-pci,netdev=service,romfile="),
             *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
             *("-chardev", "socket,id=agent,path=agent,server=on,wait=off"),
             *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
             *("-qmp", "unix:monitor,server=on,wait=off"),
         ]
 
-    def _monitor(self, execute: str, **arguments: Any) -> Any:
-        """Ask QEMU itself. Source: QEMU's "QMP Reference Manual"."""
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as channel:
-            channel.settimeout(10)
-            channel.connect(str(self.folder / "monitor"))
-            lines = channel.makefile("r")
-            lines.readline()  # QEMU's greeting
-            answer: dict[str, Any] = {}
-            for request in (
-                {"execute": "qmp_capabilities"},
-                {"execute": execute, "arguments": arguments},
-            ):
-                channel.sendall(json.dumps(request).encode() + b"\n")
-                answer = json.loads(lines.readline())
-                while "event" in answer:
-                    answer = json.loads(lines.readline())
-                if "error" in answer:
-                    raise DeviceError(f"QEMU refused {request}: {answer['error']['desc']}")
-            return answer["return"]
-
 
 def _check(program: str, *arguments: str) -> None:
     subprocess.run([host.find(program) or program, *arguments], check=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

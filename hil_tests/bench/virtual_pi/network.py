@@ -1,8 +1,11 @@
 """The virtual Pi's network: a cable to be pulled or made bad, and a PTP master on another."""
 
-from hil_tests.bench.shell import DeviceError, Service, Shell
-from hil_tests.bench.virtual_pi.devices import load, step
+from hil_tests.bench.impairment import Impairment
+from hil_tests.bench.ptp_management import PTPManagement
+from hil_tests.bench.shell import Service, Shell
+from hil_tests.bench.virtual_pi.devices import load
 from hil_tests.bench.virtual_pi.machine import HOST_ADDRESS, Machine
+from hil_tests.bench.wall_clock import step
 
 LARGEST_LIE_NS = 2**31 - 1
 
@@ -10,27 +13,18 @@ LARGEST_LIE_NS = 2**31 - 1
 class VirtualNetwork:
     """eth0 of the guest, which reaches the host's 127.0.0.1 by QEMU's user networking."""
 
+    listen_host = "127.0.0.1"
     gateway_address = HOST_ADDRESS
     interface = "eth0"
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._is_impaired = False
+        self._impairment = Impairment(machine.agent, self.interface)
         self._is_plugged = True
 
     def impair(self, rule: str) -> None:
-        """Treat what leaves by a netem rule, and what arrives by the same on a detour."""
-        card, detour, shell = self.interface, "ifb0", self._machine.agent
-        if not self._is_impaired:
-            load(shell, "ifb", numifbs="1")
-            shell.run(
-                f"ip link set {detour} up && tc qdisc replace dev {card} handle ffff: ingress"
-                f" && tc filter replace dev {card} parent ffff: matchall"
-                f" action mirred egress redirect dev {detour}"
-            )
-        self._is_impaired = True
-        for device in (card, detour):
-            shell.run(f"tc qdisc replace dev {device} root netem {rule}")
+        """Treat both directions by a netem rule."""
+        self._impairment.impose(rule)
 
     def set_plugged(self, *, plugged: bool) -> None:
         """Pull the cable out of the card, or put it in."""
@@ -44,13 +38,7 @@ class VirtualNetwork:
         """Make the cable good and put it in."""
         if not self._is_plugged:
             self.set_plugged(plugged=True)
-        if self._is_impaired:
-            self._machine.agent.run(
-                f"tc qdisc delete dev {self.interface} root;"
-                f" tc qdisc delete dev {self.interface} ingress; ip link set ifb0 down",
-                check=False,  # after a power cut, nothing of it is left
-            )
-            self._is_impaired = False
+        self._impairment.clear()
 
 
 class VirtualPTP:
@@ -68,6 +56,7 @@ class VirtualPTP:
         self._shell = shell
         self._master = Service(shell, "bench-ptp-master")
         self._slave = Service(shell, "bench-ptp-slave")
+        self._management = PTPManagement(shell, self.management_socket)
 
     def prepare(self) -> None:
         """Load the hardware clock, lay the cable, and start the device's own ptp4l."""
@@ -98,11 +87,11 @@ class VirtualPTP:
 
     def port_state(self) -> str:
         """Return the port state of the device's own ptp4l."""
-        return self._ask("PORT_DATA_SET", "portState")
+        return self._management.port_state()
 
     def master_offset_ns(self) -> int:
         """Return how far the device's ptp4l finds itself ahead of the master."""
-        return int(self._ask("TIME_STATUS_NP", "master_offset"))
+        return self._management.master_offset_ns()
 
     def step_device_ns(self, delta_ns: int) -> None:
         """Step the hardware clock."""
@@ -115,19 +104,12 @@ class VirtualPTP:
         self._slave.stop()
         self._shell.run(f"ip netns delete {self.namespace}; modprobe -r bench_ptp", check=False)
 
-    def _ask(self, what: str, key: str) -> str:
-        command = ["pmc", "-u", "-b", "0", "-s", self.management_socket, f"GET {what}"]
-        for line in self._shell.run(command).text.splitlines():
-            words = line.split()
-            if words[:1] == [key]:
-                return words[1]
-        raise DeviceError(f"the device's ptp4l did not answer {what}")
-
     @staticmethod
     def _ptp4l(interface: str, socket: str, *more: str) -> list[str]:
         # A second's worth of messages in a quarter: a test need not wait long.
         pace = ["--logAnnounceInterval=-2", "--logSyncInterval=-2", "--logMinDelayReqInterval=-2"]
-        own = [f"--uds_address={socket}", f"--uds_ro_address={socket}-ro"]
+        # By default, the device's are /run/ptp4l for root, and /run/ptp4lro for all.
+        own = [f"--uds_address={socket}", f"--uds_ro_address={socket}ro"]
         still = ["--first_step_threshold=0", "--max_frequency=1"]
         # By default, a servo of software stamps looks on for 16 s before it says that it is locked.
         quick = ["--pi_proportional_const=0.7", "--pi_integral_const=0.3"]

@@ -1,0 +1,29 @@
+"""Prints the Debian packages that the virtual benches need: `python -m hil_tests.bench.packages`.
+
+With --check it prints what is still missing on this machine instead, and fails where anything is.
+"""
+
+import sys
+
+from hil_tests.bench import cortex_m3, micropython_source, pico
+from hil_tests.bench.cortex_m3.firmware import PROGRAMS as CORTEX_M3
+from hil_tests.bench.pico.firmware import PROGRAMS as PICO
+from hil_tests.bench.virtual_pi import host
+
+
+def needed() -> list[str]:
+    """Return the names of all of them."""
+    programs = {**host.PROGRAMS, **micropython_source.PROGRAMS, **PICO, **CORTEX_M3}
+    return sorted({*programs.values(), "debian-archive-keyring", "libnewlib-arm-none-eabi"})
+
+
+def missing() -> list[str]:
+    """Return a sentence for each bench that cannot be had here."""
+    looks = (host.what_is_missing, pico.what_is_missing, cortex_m3.what_is_missing)
+    return [said for look in looks if (said := look())]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        sys.exit("\n".join(missing()) or None)
+    print(" ".join(needed()))

@@ -1,0 +1,1 @@
+"""A bench of real wires: a device behind a shell, and commands that move what is around it."""
