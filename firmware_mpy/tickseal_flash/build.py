@@ -16,6 +16,14 @@ _PLACES = (Path(__file__).parent / "device", Path(__file__).parents[1] / "device
 #: Loaded by boards that have one, and by no others.
 EXTRAS = ("bme280",)
 PROGRAM = "tickseal_board.mpy"
+#: For a firmware of one's own.
+_MANIFEST = """\
+# Freezes tickseal into MicroPython: the program then runs from flash, and its code takes no memory.
+# Build with FROZEN_MANIFEST=/path/to/this/manifest.py, for RP2040 and RP2350 (cmake) and ESP32
+# with -DMICROPY_FROZEN_MANIFEST=... ; then `tickseal mcu flash --frozen` for all that is not code.
+include("$(PORT_DIR)/boards/manifest.py")
+module("{source}", opt=3)
+"""
 
 
 def sources() -> dict[str, str]:
@@ -30,6 +38,15 @@ def sources() -> dict[str, str]:
     return found
 
 
+def frozen() -> dict[str, bytes]:
+    """Return what a firmware is built with that has the program in it: source and manifest."""
+    source = PROGRAM.replace(".mpy", ".py")
+    return {
+        source: slim(sources()).encode(),
+        "manifest.py": _MANIFEST.format(source=source).encode(),
+    }
+
+
 @functools.cache
 def program() -> bytes:
     """Return the whole program, compiled (.mpy).
@@ -40,17 +57,18 @@ def program() -> bytes:
     return compile_mpy(slim(sources()), PROGRAM.removesuffix(".mpy"))
 
 
-def files(extras: tuple[str, ...] = ()) -> dict[str, bytes]:
+def files(extras: tuple[str, ...] = (), *, is_frozen: bool = False) -> dict[str, bytes]:
     """Return what goes to a board, by path.
 
     Args:
         extras: of EXTRAS, the modules that its sensors need.
+        is_frozen: its firmware has the program already.
     Raises:
         ConfigError: as of program().
     """
     device = next(place for place in _PLACES if place.is_dir())
-    made = {
-        PROGRAM: program(),
+    made = {} if is_frozen else {PROGRAM: program()}
+    made |= {
         "boot.py": (device / "boot.py").read_bytes(),
         "main.py": (device / "start.py").read_bytes(),
     }

@@ -14,7 +14,7 @@ from tickseal.host.boards import microcontrollers
 from tickseal.links.serial import SerialServer
 from tickseal.links.serial_link import SerialLink
 from tickseal.links.serial_port import SerialSettings
-from tickseal_flash import flashing, ports, simulation
+from tickseal_flash import build, flashing, ports, simulation
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 
@@ -43,6 +43,9 @@ def flash(  # noqa: PLR0917 - options
     new_identity: Annotated[
         bool, typer.Option("--new-identity", help="Erase who it is; needs an invite.")
     ] = False,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Its firmware has the program: `tickseal mcu build`.")
+    ] = False,
 ) -> None:
     """Put tickseal on a board that runs MicroPython, and start it."""
     kind = ports.kind_of(board)
@@ -51,7 +54,29 @@ def flash(  # noqa: PLR0917 - options
         flashing.load_config(config) if config else flashing.default_config(kind, name or board)
     )
     remote = ports.Mpremote(ports.choose_port(port, kind), kind)
-    flashing.flash(remote, settings, invite=token, new_identity=new_identity, say=typer.echo)
+    flashing.flash(
+        remote,
+        settings,
+        invite=token,
+        new_identity=new_identity,
+        say=typer.echo,
+        is_frozen=frozen,
+    )
+
+
+@app.command("build")
+def build_files(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Source and manifest.py for a firmware of your own.")
+    ] = False,
+) -> None:
+    """Write what is put on a board into a folder, for other tools or a firmware of your own."""
+    files = build.frozen() if frozen else build.files()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        typer.echo(f"{len(content):7} bytes  {folder / name}")
 
 
 @app.command("list")

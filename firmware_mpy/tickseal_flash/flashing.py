@@ -35,6 +35,17 @@ print(sys.implementation.version[0], sys.implementation.version[1], aes, "|", ma
 print(*os.listdir())
 """
 
+_IS_FROZEN = """\
+import sys
+path = sys.path[:]
+sys.path[:] = [".frozen"]
+try:
+    import tickseal_board
+    print(1)
+except ImportError:
+    print(0)
+sys.path[:] = path
+"""
 _CHECK = """\
 import json
 try:
@@ -110,13 +121,21 @@ def flash(
     invite: str | None,
     new_identity: bool,
     say: Callable[[str], None],
+    is_frozen: bool = False,
 ) -> None:
     """Put everything on a board and start it.
 
+    Args:
+        is_frozen: its firmware has the program: no file of it is needed.
     Raises:
-        BoardError: it cannot be used, or lacks an invite.
+        BoardError: it cannot be used, or lacks an invite or the program.
     """
     there = _probe(board, say)
+    if is_frozen and not _has_frozen(board):
+        raise BoardError(
+            "the firmware of this board does not have the program: see `tickseal mcu build "
+            "--frozen`, or leave --frozen away"
+        )
     is_enrolled = IDENTITY[1] in there and not new_identity
     if invite is None and not is_enrolled and INVITE not in there:
         raise BoardError(
@@ -128,7 +147,7 @@ def flash(
             "this board is enrolled already; leave --invite away to keep its identity, or add "
             "--new-identity to replace it"
         )
-    files = build.files(extras_of(config))
+    files = build.files(extras_of(config), is_frozen=is_frozen)
     files[CONFIG] = json.dumps(config).encode()
     if "tickseal.seed" not in there or new_identity:
         # Its own generator may be weak: keys are made of this too.
@@ -140,13 +159,15 @@ def flash(
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        if new_identity:
-            for name in (*IDENTITY, INVITE):
-                if name in there:
-                    board.run("resume", "fs", "rm", f":{name}")
+        gone = (*IDENTITY, INVITE) if new_identity else ()
+        # A file would be loaded in place of what is frozen.
+        for name in (*gone, *([build.PROGRAM] if is_frozen else [])):
+            if name in there:
+                board.run("resume", "fs", "rm", f":{name}")
         board.run("resume", "fs", "cp", "-r", *sorted(Path(folder).iterdir()), ":")
-    program = len(files[build.PROGRAM])
-    say(f"written  {len(files)} files; the program has {program / 1000:.1f} KB")
+    size = len(files.get(build.PROGRAM, b""))
+    program = f"has {size / 1000:.1f} KB" if size else "is in the firmware"
+    say(f"written  {len(files)} files; the program {program}")
     board.run("reset")
     say("started  the board runs now, and again whenever it gets power")
 
@@ -164,6 +185,11 @@ def _probe(board: Mpremote, say: Callable[[str], None]) -> set[str]:
         raise BoardError("this MicroPython has no cryptolib, without which it cannot seal")
     say(f"board    {machine}, MicroPython {major}.{minor}, at {board.port}")
     return set(listed.split())
+
+
+def _has_frozen(board: Mpremote) -> bool:
+    """Return whether a board's firmware has the program."""
+    return board.run("exec", _IS_FROZEN).strip() == "1"
 
 
 @dataclass(slots=True)
@@ -187,6 +213,9 @@ def examine(board: Mpremote) -> Report:
     """
     report = Report()
     there = _probe(board, report.lines.append)
+    if build.PROGRAM not in there and _has_frozen(board):
+        report.lines.append("program              in the firmware")
+        there.add(build.PROGRAM)
     for name, why in (
         (build.PROGRAM, "the program is not on it"),
         ("main.py", "nothing starts the program"),

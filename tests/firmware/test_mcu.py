@@ -17,7 +17,7 @@ import pytest
 import serial
 from pytest_mock import MockerFixture
 from running_gateway import GatewayFactory, tickseal
-from tickseal_flash import flashing, ports, simulation
+from tickseal_flash import build, flashing, ports, simulation
 
 from bench import invite
 from hil_tests.bench.unix_port import UnixPort
@@ -258,6 +258,25 @@ def test_a_board_is_flashed_and_found_well(
     assert "config.json names no streams: mend config.json and flash it again" in fails(
         "doctor", *port
     )
+
+
+def test_a_firmware_without_the_program_is_not_taken_for_one_that_has_it(board: UnixPort) -> None:
+    message = fails("flash", "--frozen", "--port", board.repl)
+    assert "the firmware of this board does not have the program" in message
+
+
+def test_builds_what_other_tools_put_on_a_board_or_into_a_firmware(tmp_path: Path) -> None:
+    said("build", str(tmp_path / "files"))
+    assert {path.name for path in (tmp_path / "files").iterdir()} == {
+        "boot.py", "main.py", build.PROGRAM,
+    }  # fmt: skip
+    said("build", "--frozen", str(tmp_path / "frozen"))
+    manifest = (tmp_path / "frozen" / "manifest.py").read_text()
+    asked: list[str] = []
+    exec(manifest, {"include": asked.append, "module": lambda name, opt: asked.append(name)})
+    assert asked == ["$(PORT_DIR)/boards/manifest.py", "tickseal_board.py"]
+    source = (tmp_path / "frozen" / "tickseal_board.py").read_text()
+    assert build.compile_mpy(source, "tickseal_board") == build.program()
 
 
 def test_an_invite_that_a_board_cannot_use(gateways: GatewayFactory) -> None:
