@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from tickseal import events as ev
 from tickseal.clock import Clock
+from tickseal.control import Role
 from tickseal.core.errors import LinkError, LocalProtocolError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
@@ -326,8 +327,13 @@ class Controller:
             live.device = device.name
         self._limit(device)
         self._limit(device)
-        if connection is not None:
-            connection.device = device
+        if connection is not None and connection.device is not None:
+            was, connection.device = connection.device, device
+            if was.state is DeviceState.PENDING and device.role is Role.SOURCE:
+                # It was refused its streams, and would ask again in its own time: a new session
+                # asks at once.
+                connection.session.close("approved")
+                connection.end()
         self.sinks.refresh(device)
 
     def _limit(self, device: Device) -> None:

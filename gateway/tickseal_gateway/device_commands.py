@@ -59,6 +59,9 @@ def devices(
     """List the devices, and their health while the gateway runs."""
     rows = do(settings(config, state), {"do": "devices"}, lambda admin: admin.devices())
     rows = [row for row in rows if set(tag or ()) <= set(row["tags"])]
+    if tag and not rows and not as_json:
+        typer.echo(f"no device has {'all of the tags' if tag[1:] else 'the tag'} {' '.join(tag)}")
+        return
     typer.echo(json.dumps(rows) if as_json else printing.devices(rows))
 
 

@@ -125,6 +125,11 @@ class Streaming:
             self._work.result(WAIT_S)
 
     async def _run(self) -> None:
+        while not await self._stream():
+            pass
+
+    async def _stream(self) -> bool:
+        """Stream in one session; return whether it is not to come back."""
         async with self._device.connected() as device:
             temperature, camera = f"{self._prefix}/temperature", f"{self._prefix}/camera"
             opened: set[str] = set()
@@ -133,7 +138,7 @@ class Streaming:
                 for stream_id, content in ((temperature, None), (camera, pictures.CONTENT)):
                     if stream_id in opened or (content and not self._picture):
                         continue
-                    # Where it waits to be approved, it asks again.
+                    # Where it waits to be approved, it asks again in its next session.
                     with contextlib.suppress(TimeoutError, AssertionError):
                         async with asyncio.timeout(0.5):
                             await device.open(
@@ -143,6 +148,8 @@ class Streaming:
                 for event in device.events:
                     if isinstance(event, ev.RekeyRequested):
                         opened.clear()
+                    if isinstance(event, ev.SessionClosed):
+                        return event.detail != "approved"
                 device.events.clear()
                 with contextlib.suppress(LinkError):
                     if temperature in opened and not self.is_silent:
@@ -151,6 +158,7 @@ class Streaming:
                         await device.udp.send(device.seal(self._frame(camera_number), camera))
                         camera_number += 1
                 await asyncio.sleep(0.05)
+        return True
 
     def _frame(self, number: int) -> bytes:
         if not self._video:

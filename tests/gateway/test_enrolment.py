@@ -220,7 +220,13 @@ def test_a_device_waits_for_approval_where_policy_says_so(gateways: GatewayFacto
                 assert refused.reason == "pending"
                 await until(lambda: named(view) == {"porch": "pending"})
                 await view.approve("porch")
+                # What waits is told at once: it comes back, and asks anew.
+                assert (await device.wait_for(ev.SessionClosed)).detail == "approved"
+            async with device.connected():
                 await device.open()
+                await view.approve("porch")  # once more changes nothing
+                await device.send(1)
+                await until(lambda: view.snapshot()["totals"]["frames"] == 1)
 
     run(main())
 

@@ -229,7 +229,8 @@ def test_commands_tag_limit_and_list_without_a_running_gateway(gateways: Gateway
     assert gateways.command("limit", "garden").stdout == "garden: 4 streams\n"
     assert gateways.command("limit", "garden", "--frames", "x").returncode == 1
     assert "garden" in gateways.command("devices", "--tag", "greenhouse").stdout
-    assert "no device" in gateways.command("devices", "--tag", "cellar").stdout
+    none = gateways.command("devices", "--tag", "cellar").stdout
+    assert none == "no device has the tag cellar\n"
 
 
 def test_the_recordings_of_one_device_keep_within_its_limit(tmp_path: Path) -> None:
