@@ -1,6 +1,7 @@
-"""Answers each datagram at once, on three ports: after opening it, plainly, and plainly by asyncio.
+"""Answers each datagram at once, on a port for each way that bench/latency.py compares.
 
-The first two are read by UDPLink as the gateway's is, the third by asyncio's DatagramProtocol.
+Sealed and plain ones are read by UDPLink as the gateway's are, the others by asyncio's
+DatagramProtocol: plain ones, and ones under AES-256-GCM.
 Settings: t0_ns, answers (the port of loopback that each way answers to). Says its ports.
 """
 
@@ -8,11 +9,13 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tickseal_gateway.table import StreamTable
 
-from load import settings, tell, wait
+from load import PLAIN_KEY, settings, tell, wait
 from load.sink import fill
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.links.udp import UDPLink
@@ -49,9 +52,18 @@ async def run(given: Any) -> None:
     sealed = await UDPLink.listen("127.0.0.1", 0)
     plain = await UDPLink.listen("127.0.0.1", 0)
     answers = given["answers"]
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: Echo(answering(answers["asyncio"], len)), local_addr=("127.0.0.1", 0)
-    )
+    decrypt = AESGCM(PLAIN_KEY).decrypt
+    ports = {"sealed": sealed.address[1], "plain": plain.address[1]}
+    counts: dict[str, Callable[[list[bytes]], int]] = {
+        "asyncio": len,
+        "AES-GCM": lambda batch: len([decrypt(one[:12], one[12:], None) for one in batch]),
+    }
+    for way, count in counts.items():
+        take = answering(answers[way], count)
+        transport, _ = await loop.create_datagram_endpoint(
+            partial(Echo, take), local_addr=("127.0.0.1", 0)
+        )
+        ports[way] = transport.get_extra_info("sockname")[1]
     tasks = [
         loop.create_task(plain.deliver(answering(answers["plain"], len))),
         loop.create_task(
@@ -60,11 +72,7 @@ async def run(given: Any) -> None:
             )
         ),
     ]
-    tell(
-        sealed=sealed.address[1],
-        plain=plain.address[1],
-        asyncio=transport.get_extra_info("sockname")[1],
-    )
+    tell(**ports)
     told = asyncio.Event()
     threading.Thread(
         target=lambda: (wait(), loop.call_soon_threadsafe(told.set)), daemon=True

@@ -49,7 +49,7 @@ def measure_arrivals(loop: asyncio.AbstractEventLoop, link: UDPLink) -> dict[str
             seen["first"] = seen["first"] or now
             seen["last"] = now
             seen["received"] = link.counters.received
-        loop.call_later(0.005, look)
+        loop.call_later(0.02, look)
 
     look()
     return seen

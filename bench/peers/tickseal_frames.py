@@ -37,9 +37,9 @@ class Tickseal:
         """Return what it is."""
         return self._description
 
-    def pair(self) -> tuple[FrameSealer, FrameOpener, tickseal.StreamParameters]:
+    def pair(self, depth: int = 32) -> tuple[FrameSealer, FrameOpener, tickseal.StreamParameters]:
         """Return both sides of a generation with the default parameters."""
-        settings = tickseal.StreamParameters(t0_ns=0, segment_bytes=SEGMENT_BYTES)
+        settings = tickseal.StreamParameters(t0_ns=0, segment_bytes=SEGMENT_BYTES, depth=depth)
 
         def generation() -> Generation:
             return Generation.derive(
