@@ -31,6 +31,8 @@ class AppendedFile:
     def append(self, lines: bytes) -> None:
         """Append whole lines: all of them, or on an error none."""
         try:
+            if self._file is not None and not self._is_in_place(self._file):
+                self.close()
             if self._file is None:
                 self._open()
             if self._size > len(self._head) and self._size + len(lines) > self._most:
@@ -47,6 +49,13 @@ class AppendedFile:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _is_in_place(self, file: int) -> bool:
+        """Tell whether the path still leads to the open file, which somebody may have moved."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(file))
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

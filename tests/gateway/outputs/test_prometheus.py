@@ -1,8 +1,12 @@
 """Metrics: the official parser reads them, names and types are consistent, and old ones end."""
 
 import http.client
+import re
+import shutil
 import socket
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,7 +49,10 @@ def snapshot(**more: Any) -> dict[str, Any]:
             {"name": "gone", "state": "revoked", "is_connected": False, "session": None},
         ],
         "streams": [stream],
-        "outputs": [{"name": "store", "written": 5, "missed": 1, "caught_up": 1, "failures": 0, "waiting": 2}],
+        "outputs": [
+            {"name": "store", "written": 5, "missed": 1, "caught_up": 1, "failures": 0,
+             "waiting": 2},
+        ],
         "alarms": [{"kind": "clock", "device": "garden"}],
         **more,
     }  # fmt: skip
@@ -75,6 +82,27 @@ def test_the_official_parser_reads_everything() -> None:
     assert not [key for key in found if "gone" in key]
     for line in text.splitlines():
         assert line.startswith("#") or line.count(" ") >= 1
+
+
+PROMTOOL = shutil.which("promtool")
+RULES = Path(__file__).parents[3] / "gateway" / "prometheus" / "tickseal.rules.yml"
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool comes with Debian's package prometheus")
+def test_prometheus_own_tool_has_nothing_to_say_against_it() -> None:
+    text = "\n".join(render(snapshot(), readings=True)) + "\n"
+    for arguments, given in ((["metrics"], text), (["rules", str(RULES)], "")):
+        command = [str(PROMTOOL), "check", *arguments]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_alerts_are_on_metrics_that_there_are() -> None:
+    there = {str(key[0]) for key in parsed("\n".join(render(snapshot(), readings=True)) + "\n")}
+    expressions = re.findall("expr: (.*)", RULES.read_text("utf-8"))
+    asked = {name for each in expressions for name in re.findall("tickseal_[a-z_]+", each)}
+    assert len(asked) == len(expressions)
+    assert asked <= there
 
 
 def test_counters_are_called_so() -> None:

@@ -128,3 +128,17 @@ def test_a_folder_that_may_not_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot write"):
         text_file(tmp_path / "file" / "readings.jsonl").write([numbered(1)])
+
+
+def test_a_file_that_is_moved_or_removed_under_it_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    file = AppendedFile(path, head=b"head\n", size_most=1 << 20, keep=2)
+    file.append(b"1\n")
+    path.rename(tmp_path / "moved")
+    file.append(b"2\n")
+    assert path.read_bytes() == b"head\n2\n"
+    path.unlink()
+    file.append(b"3\n")
+    file.close()
+    assert path.read_bytes() == b"head\n3\n"
+    assert (tmp_path / "moved").read_bytes() == b"head\n1\n"
