@@ -289,8 +289,11 @@ class StreamTable:
         stream = self._streams[generation.handle]
         held = stream.held[generation.number]
         budget = None if held.is_backfilled else stream.budget
-        size = len(what.payload)
-        if budget is not None and not budget.passes(stream.handle, what.segment_index, size):
+        if (
+            budget is not None
+            and what.kind == constants.KIND_FRAME  # a summary passes: it tells what was left out
+            and not budget.passes(stream.handle, what.segment_index, len(what.payload))
+        ):
             return
         for taker in self._takers:
             taker.opened(stream, held, segment, what)
