@@ -10,6 +10,7 @@ from tickseal import control, primitives
 from tickseal import events as ev
 from tickseal.clock import Clock
 from tickseal.controller_session import ControllerSession
+from tickseal.core import constants
 from tickseal.core.errors import LinkError
 from tickseal.generation import Generation
 from tickseal.host.clock_fake import FakeClock
@@ -62,6 +63,7 @@ class FakeGateway:
         loses_udp: datagrams are lost from now on.
         stores_one_chunk: of backfill; what comes after it is not even read.
         seen: every event, in order.
+        flags: of the last frame of each stream.
     """
 
     def __init__(self, registry: Registry, *, clock: Clock | None = None) -> None:
@@ -79,6 +81,7 @@ class FakeGateway:
         self.stores_one_chunk = False
         self.policy = NegotiationPolicy()
         self.seen: list[ev.Event] = []
+        self.flags: dict[str, int] = {}
         self.refusals: Counter[str] = Counter()
         self._has_stored = False
         self._numbers: list[int] = []
@@ -142,6 +145,10 @@ class FakeGateway:
     def payloads(self, stream_id: str) -> list[bytes]:
         """Return what arrived of a stream over all lives, in order."""
         return [row[3] for row in self.registry.frames if row[0] == stream_id]
+
+    def is_holdover(self, stream_id: str) -> bool:
+        """Tell whether the last frame that arrived was sealed by a clock that is not trusted."""
+        return bool(self.flags[stream_id] & constants.FLAG_HOLDOVER)
 
     def summaries(self, stream_id: str) -> list[Summary]:
         """Return the last summary of each generation held of a stream."""
@@ -291,6 +298,7 @@ class FakeGateway:
         frames: list[Frame] = self.receiver.receive(segments, self.clock.now())  # type: ignore[arg-type]
         for frame in frames:
             source = frame.source
+            self.flags[source.stream_id] = frame.flags
             self.registry.frames.append(
                 (source.stream_id, source.number, frame.number, frame.payload)
             )

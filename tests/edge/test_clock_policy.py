@@ -32,9 +32,11 @@ def test_flag_marks_what_is_sealed_by_a_clock_that_lost_its_source(
     device: Device, registry: Registry
 ) -> None:
     async def scenario(gateway, service) -> None:  # type: ignore[no-untyped-def]
+        assert not gateway.is_holdover(STREAM)
         device.clock.discipline = ClockDiscipline.HOLDOVER
-        frames = service._outgoing[STREAM].frames
-        await until(lambda: service._outgoing[STREAM].frames > frames + 5)
+        await until(lambda: gateway.is_holdover(STREAM))
+        device.clock.discipline = ClockDiscipline.NTP
+        await until(lambda: not gateway.is_holdover(STREAM))
         assert not service._pipeline.dropped
 
     _run(device, registry, ClockAction.FLAG, scenario)
@@ -138,6 +140,26 @@ def test_a_clock_set_while_the_gateway_is_away_goes_on_in_a_new_offline_generati
         await again.stop()
 
     _run(device, registry, ClockAction.FLAG, scenario)
+
+
+def test_hold_seals_nothing_while_the_gateways_clock_disagrees(
+    device: Device, registry: Registry
+) -> None:
+    """Both are sure of themselves, and a second apart: within the window, so that frames open."""
+
+    async def scenario(gateway, service) -> None:  # type: ignore[no-untyped-def]
+        outgoing = service._outgoing[STREAM]
+        device.clock.step(-SECOND)
+        await until(lambda: service.snapshot()["clock"]["disagrees"])
+        dropped = service._pipeline.dropped["clock"]
+        await until(lambda: service._pipeline.dropped["clock"] > dropped)
+        frames = outgoing.frames
+        await until(lambda: service._pipeline.dropped["clock"] > dropped + 20)
+        assert outgoing.frames == frames
+        device.clock.step(SECOND)
+        await until(lambda: outgoing.frames > frames + 5)
+
+    _run(device, registry, ClockAction.HOLD, scenario)
 
 
 def test_a_clock_at_odds_with_the_gateways_is_an_alarm_on_both_sides(

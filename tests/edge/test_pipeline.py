@@ -1,59 +1,133 @@
-"""What is sealed is sent or kept, whatever becomes of the connection meanwhile."""
+"""What is sealed waits for the link in the order of its worth, and not for longer than that."""
 
-from types import SimpleNamespace
-from typing import Any
+import asyncio
+from collections.abc import Sequence
 
+import pytest
+from tickseal_edge import pipeline as module
 from tickseal_edge.pipeline import Pipeline
-from tickseal_edge.stream_config import ReplayStream
+from tickseal_edge.stream_config import CameraStream, HostStream
 from tickseal_edge.streams import OutgoingStream, SealedFrame
 
-from tickseal.clock import ClockDiscipline, ClockInterval, ClockPolicy
+from tickseal.clock import ClockPolicy
+from tickseal.core.errors import LinkError
 from tickseal.generation import Generation
+from tickseal.host.clock_fake import FakeClock
 from tickseal.metadata import StreamMetadata
 from tickseal.negotiation import Wish
 from tickseal.parameters import StreamParameters
 
-NOW = ClockInterval.around(2_000 * 10**9, 10**6, ClockDiscipline.NTP)
+SECOND = 10**9
+HEAT, CAMERA = "pi/heat", "pi/camera"
 
 
-class Noting:
-    """Stands for Generations: notes what is handed to the link."""
+class Link:
+    """A connection that takes what it is given, and is its own session."""
+
+    is_running = True
+    has_udp = False
+    clock_disagrees = False
 
     def __init__(self) -> None:
-        self.noted: list[SealedFrame] = []
+        self.session = self
+        self.sent: list[bytes] = []
+        self.fault: Exception | None = None
 
-    def sent(self, _stream_id: str, frame: SealedFrame, _monotonic_ns: int) -> None:
-        self.noted.append(frame)
-
-
-def pipeline(*, keep: bool) -> tuple[Pipeline, Noting]:
-    stream = ReplayStream(id="heat", file="none.csv", keep=keep)
-    outgoing = OutgoingStream(StreamMetadata("heat", "telemetry"), Wish())
-    parameters = StreamParameters(generation=7, t0_ns=1_999 * 10**9)
-    secrets = {"initial_secret": bytes(32), "salt": bytes(32)}
-    outgoing.start(Generation.derive(outgoing.metadata, parameters, handle=1, **secrets))
-    spool: Any = SimpleNamespace()
-    made = Pipeline(
-        clock=SimpleNamespace(now=lambda: NOW),
-        policy=ClockPolicy(),
-        streams={"heat": stream},
-        outgoing={"heat": outgoing},
-        spool=spool,
-        connection=lambda: None,  # it is gone, and its end is not yet told
-    )
-    noting: Any = Noting()
-    made.generations = noting
-    return made, noting
+    async def send(self, segments: Sequence[bytes]) -> None:
+        if self.fault:
+            raise self.fault
+        self.sent += segments
 
 
-def test_a_frame_that_is_sealed_while_the_connection_ends_is_noted_for_the_spool() -> None:
-    made, noting = pipeline(keep=True)
-    made.emit("heat", b"21.5")
-    assert [frame.number for frame in noting.noted] == [0]
-    assert not made.dropped
+class Bench:
+    """A pipeline of two streams; nothing is delivered before it is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_ns = SECOND
+        monkeypatch.setattr(module, "boottime_ns", lambda: self.now_ns)
+        self.clock = FakeClock()
+        self.link = Link()
+        streams = {HEAT: HostStream(id=HEAT), CAMERA: CameraStream(id=CAMERA)}
+        outgoing = {name: OutgoingStream(StreamMetadata(name, "x"), Wish()) for name in streams}
+        self.pipeline = Pipeline(
+            clock=self.clock,
+            policy=ClockPolicy(),
+            streams=streams,
+            outgoing=outgoing,
+            spool=None,  # type: ignore[arg-type]
+            connection=lambda: self.link,  # type: ignore[arg-type, return-value]
+        )
+        self.pipeline.generations = self  # type: ignore[assignment]
+        self.segments: dict[bytes, tuple[str, int]] = {}
+        for handle, stream in enumerate(outgoing.values()):
+            stream.start(
+                Generation.derive(
+                    stream.metadata,
+                    StreamParameters(t0_ns=self.clock.true_ns // SECOND * SECOND),
+                    initial_secret=bytes(32),
+                    salt=bytes(32),
+                    handle=handle + 1,
+                )
+            )
+
+    def sent(self, stream_id: str, frame: SealedFrame, _now_ns: int) -> None:
+        """Note, in the place of the generations, what is on its way."""
+        for segment in frame.segments:
+            self.segments[segment] = (stream_id, frame.number)
+
+    def delivered(self) -> list[tuple[str, int]]:
+        """Return what goes out now, in its order."""
+
+        async def deliver() -> None:
+            task = asyncio.create_task(self.pipeline.deliver("tcp"))
+            await self.pipeline.drained()
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self.link.sent.clear()
+        asyncio.run(deliver())
+        return [self.segments[segment] for segment in self.link.sent]
 
 
-def test_a_frame_that_is_not_kept_is_counted_as_dropped() -> None:
-    made, _ = pipeline(keep=False)
-    made.emit("heat", b"21.5")
-    assert made.dropped == {"not_connected": 1}
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
+
+
+def test_samples_go_before_pictures_that_were_there_first(bench: Bench) -> None:
+    bench.pipeline.emit(CAMERA, b"picture")
+    bench.pipeline.emit(HEAT, b"20")
+    bench.pipeline.emit(HEAT, b"21")
+    assert bench.delivered() == [(HEAT, 0), (HEAT, 1), (CAMERA, 0)]
+
+
+def test_of_single_pictures_the_newest_go(bench: Bench) -> None:
+    for _ in range(9):
+        bench.pipeline.emit(CAMERA, b"picture")
+    assert bench.delivered()[-1] == (CAMERA, 8)
+    assert bench.pipeline.dropped["link_slow"] == 9 - len(bench.link.sent) > 5
+
+
+def test_pictures_that_need_each_other_stay_together(bench: Bench) -> None:
+    for number in range(9):
+        bench.pipeline.emit(CAMERA, b"video", is_key=number == 0)
+    assert bench.delivered() == [(CAMERA, number) for number in range(9)]
+
+
+def test_what_the_sink_would_refuse_as_late_is_not_sent_but_counted(bench: Bench) -> None:
+    bench.pipeline.emit(HEAT, b"20")
+    bench.now_ns += 3 * SECOND
+    bench.pipeline.emit(HEAT, b"21")
+    assert bench.delivered() == [(HEAT, 1)]
+    assert bench.pipeline.dropped == {"link_slow": 1}
+
+
+def test_a_link_that_breaks_in_the_middle_costs_what_was_on_it(bench: Bench) -> None:
+    bench.link.fault = LinkError("gone")
+    bench.pipeline.emit(HEAT, b"20")
+    assert bench.delivered() == []
+    assert bench.pipeline.dropped == {"not_connected": 1}
+    bench.link.fault = None
+    bench.pipeline.emit(HEAT, b"21")
+    assert bench.delivered() == [(HEAT, 1)]

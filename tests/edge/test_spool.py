@@ -89,6 +89,7 @@ def test_what_was_flushed_is_there_after_a_restart(tmp_path: Path, lane: Lane) -
     assert len(waiting.files) > 2, "several files, or the test shows too little"
     assert found.held_bytes == spool.held_bytes
     assert run(everything(found)) == [frame(number, size=300) for number in range(3000)]
+    lane_is_done(lane)
     assert not list((tmp_path / "spool").iterdir())
 
 
