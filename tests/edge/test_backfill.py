@@ -43,6 +43,7 @@ class Talk:
 
     async def send(self, segments: Sequence[bytes], *, backfill: bool) -> None:
         assert backfill, "behind live frames"
+        await asyncio.sleep(0)
         self.said.append(("send", len(segments)))
 
     def count(self, what: str) -> int:
