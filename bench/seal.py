@@ -98,8 +98,10 @@ def compare(modules: dict[str, Any], rounds: int, frames: int) -> list[dict[str,
 
 def aged(which: Tickseal, first: int, step: int, frames: int) -> dict[str, float]:
     """Return what a frame of 32 bytes costs from a tick on, the first of them by itself."""
-    # A tree that has a tick 2^40.
-    sealer, opener, settings = which.pair(depth=48)
+    # 2^40 of these ticks last 35 years, and the window has as many of them as by default.
+    sealer, opener, settings = which.pair(
+        depth=48, interval_ns=10**6, past_ns=20 * 10**6, skew_ns=5 * 10**6
+    )
     ticks = [first + step * number for number in range(frames + 1)]
     readings = {tick: reading(settings, tick) for tick in ticks}
     segments: list[bytes] = []

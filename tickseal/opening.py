@@ -288,28 +288,29 @@ class FrameOpener(AcceptedTicks):
 
     def open_frames(
         self, segments: Iterable[Buffer], now: Interval
-    ) -> tuple[list[Frame | OpenedSegment], int]:
+    ) -> tuple[list[Frame | OpenedSegment], int, int]:
         """Open segments, and return what was opened, in order: a frame that came in one as such.
 
         What was refused is left out, and counted as ever.
 
         Returns:
             Frames of the application, and segments of what is more or else than that; how many of
-            the latter there are.
+            the latter there are; and the payload bytes of all.
         """
         found: list[Frame | OpenedSegment] = []
-        parts = 0
+        parts = size = 0
         for segment in segments:
             opened = self.open(segment, now)
             if isinstance(opened, Refused):
                 continue
+            size += len(opened.payload)
             if opened.flags & _WHOLE == _WHOLE and opened.kind == constants.KIND_FRAME:
                 payload, number, _, tick, flags, _ = opened
                 found.append(_new_tuple(Frame, (self._generation, number, tick, payload, flags)))
             else:
                 found.append(opened)
                 parts += 1
-        return found, parts
+        return found, parts, size
 
     def clear(self) -> None:
         """Erase the secrets; every segment is refused from now on."""

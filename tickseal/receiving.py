@@ -270,9 +270,9 @@ class SegmentReceiver:
         opener = received.opener
         if self.tap is not None:
             found = self._open_tapped(self.tap, received, run, now)
-            parts = len(found)
+            parts, size = len(found), 0
         else:
-            found, parts = opener.open_frames(run, now)
+            found, parts, size = opener.open_frames(run, now)
         if not found:
             return
         if stream.latest is not received and opener.is_live:
@@ -283,7 +283,7 @@ class SegmentReceiver:
             return
         whole: list[Frame] = found  # type: ignore[assignment]
         received.frames += len(whole)
-        received.payload_bytes += sum([len(frame.payload) for frame in whole])
+        received.payload_bytes += size
         frames += whole
 
     def _open_tapped(

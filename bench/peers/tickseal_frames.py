@@ -37,9 +37,9 @@ class Tickseal:
         """Return what it is."""
         return self._description
 
-    def pair(self, depth: int = 32) -> tuple[FrameSealer, FrameOpener, tickseal.StreamParameters]:
-        """Return both sides of a generation with the default parameters."""
-        settings = tickseal.StreamParameters(t0_ns=0, segment_bytes=SEGMENT_BYTES, depth=depth)
+    def pair(self, **changes: int) -> tuple[FrameSealer, FrameOpener, tickseal.StreamParameters]:
+        """Return both sides of a generation, with the default parameters but for some."""
+        settings = tickseal.StreamParameters(t0_ns=0, segment_bytes=SEGMENT_BYTES, **changes)  # type: ignore[arg-type]
 
         def generation() -> Generation:
             return Generation.derive(

@@ -48,7 +48,7 @@ def without_source(opener: Any, answer: Any) -> Any:
         return answer
     for one in answer[0]:
         assert not isinstance(one, Frame) or one.source is opener.generation
-    return [(type(one), one[-4:]) for one in answer[0]], answer[1]
+    return [(type(one), one[-4:]) for one in answer[0]], answer[1:]
 
 
 class Openers:

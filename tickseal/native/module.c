@@ -2,7 +2,8 @@
 #include "datagrams.h"
 #include "segment.h"
 
-PyObject *LocalProtocolError, *ExhaustedError, *walker_type;
+PyObject *LocalProtocolError, *ExhaustedError;
+PyObject *walker_type, *earliest_ns_name, *latest_ns_name;
 
 static bool fetch_errors(void) {
     PyObject *errors = PyImport_ImportModule("tickseal.core.errors");
@@ -57,7 +58,10 @@ PyMODINIT_FUNC PyInit_hotpath(void) {
     if (module == NULL)
         return NULL;
     walker_type = PyType_FromSpec(&walker_spec);
-    if (fetch_errors() && walker_type != NULL &&
+    earliest_ns_name = PyUnicode_InternFromString("earliest_ns");
+    latest_ns_name = PyUnicode_InternFromString("latest_ns");
+    if (fetch_errors() && walker_type != NULL && earliest_ns_name != NULL &&
+        latest_ns_name != NULL &&
         PyModule_AddObjectRef(module, "Walker", walker_type) == 0 && add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
         add(module, "Opener", PyType_FromSpec(&opener_spec)) &&
         add(module, "MESSAGE_STRIDE", PyLong_FromLong(MESSAGE_STRIDE)) &&

@@ -73,8 +73,8 @@ static bool open_with(Opener *self, Aead *aead, Item *items, Py_ssize_t count) {
 
 /* One end of a clock's reading, ns; UINT64_MAX where Python has to make the window, or with an
  * exception set. */
-static uint64_t read_end(PyObject *now, const char *name) {
-    PyObject *value = PyObject_GetAttrString(now, name);
+static uint64_t read_end(PyObject *now, PyObject *name) {
+    PyObject *value = PyObject_GetAttr(now, name);
     int overflow = 0;
     long long ns = value != NULL ? PyLong_AsLongLongAndOverflow(value, &overflow) : -1;
     Py_XDECREF(value);
@@ -86,8 +86,8 @@ static bool take_reading(Opener *self, PyObject *now) {
     if (now == self->now)
         return true;
     if (self->is_live) {
-        uint64_t earliest = read_end(now, "earliest_ns");
-        uint64_t latest = PyErr_Occurred() ? 0 : read_end(now, "latest_ns");
+        uint64_t earliest = read_end(now, earliest_ns_name);
+        uint64_t latest = PyErr_Occurred() ? 0 : read_end(now, latest_ns_name);
         if (PyErr_Occurred())
             return false;
         if ((earliest | latest | self->timing.t0_ns) >> 62 == 0) {
@@ -275,7 +275,7 @@ static PyObject *opener_open_frames(PyObject *object, PyObject *const *given,
     Opener *self = (Opener *)object;
     Run run = {NULL, NULL, 0, 0};
     PyObject *found = NULL;
-    Py_ssize_t parts = 0;
+    Py_ssize_t parts = 0, bytes = 0;
     bool done = open_run(self, given, positional, keywords, &run) &&
                 (found = PyList_New(0)) != NULL;
     for (Py_ssize_t i = 0; done && i < run.count; i++) {
@@ -285,13 +285,14 @@ static PyObject *opener_open_frames(PyObject *object, PyObject *const *given,
             continue;
         }
         bool is_frame = is_whole_frame(item);
+        bytes += PyBytes_Size(item->payload);
         PyObject *result = is_frame ? make_frame(self, item) : answer(self, item);
         parts += !is_frame;
         done = result != NULL && PyList_Append(found, result) == 0;
         Py_XDECREF(result);
     }
     end_run(&run);
-    PyObject *both = done ? Py_BuildValue("(On)", found, parts) : NULL;
+    PyObject *both = done ? Py_BuildValue("(Onn)", found, parts, bytes) : NULL;
     Py_XDECREF(found);
     return both;
 }

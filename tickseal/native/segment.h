@@ -60,7 +60,7 @@ extern PyObject *LocalProtocolError, *ExhaustedError;
 PyObject *by_place(PyObject *module, PyObject *args);
 
 extern PyType_Spec sealer_spec, opener_spec, walker_spec;
-/* The type made of walker_spec. */
-extern PyObject *walker_type;
+/* The type made of walker_spec, and the names of a clock reading's ends. */
+extern PyObject *walker_type, *earliest_ns_name, *latest_ns_name;
 
 #endif

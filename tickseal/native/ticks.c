@@ -31,6 +31,10 @@ void set_window(Opener *self, uint64_t earliest_ns, uint64_t latest_ns) {
         }
         base = middle - half;
     }
+    /* A reading comes with each batch of segments, another window with each tick only. */
+    if (ticks->base == (uint64_t)base && ticks->is_base_negative == (base < 0) &&
+        ticks->lower == lower - base && ticks->upper == upper - base && !ticks->is_beyond)
+        return;
     ticks->base = (uint64_t)base;
     ticks->is_base_negative = base < 0;
     ticks->is_beyond = false;
