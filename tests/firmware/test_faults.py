@@ -27,7 +27,7 @@ def test_over_a_cable_that_damages_every_twentieth_byte_a_board_enrols_and_strea
             for fault in FAULTS:
                 cable.faults = [fault]
                 cable.noise = 0.05
-                await ledger.more(10, within_s=20)
+                await ledger.more(5, within_s=20)
                 cable.noise = 0
                 assert await ledger.more(1) < BACK_S
             board.kill()
@@ -101,7 +101,7 @@ def test_a_host_that_restarts_is_streamed_to_again(
                 await ledger.more()
                 # One that is killed says nothing to its board.
                 cable.is_pulled = is_killed
-            for _ in range(3):
+            for _ in range(2):
                 ledger.readings.clear()
                 cable.is_pulled = False
                 async with gateway_on(gateways, cable) as view:
