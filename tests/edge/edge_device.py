@@ -91,6 +91,16 @@ class Device:
                 (stream,) = self.config.streams
                 self.config = replace(self.config, streams=(replace(stream, **{name: value}),))
 
+    @contextlib.asynccontextmanager
+    async def enrolled(self, gateway: FakeGateway) -> AsyncIterator[FakeGateway]:
+        """Start a gateway that this device is enrolled with, and stop it in the end."""
+        await gateway.start()
+        try:
+            await self.enrol(gateway)
+            yield gateway
+        finally:
+            await gateway.stop()
+
     async def enrol(self, gateway: FakeGateway) -> None:
         """Enrol with a gateway."""
         with StateDirectory.open(self.path) as state:

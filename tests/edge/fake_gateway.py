@@ -150,6 +150,10 @@ class FakeGateway:
         """Tell whether the last frame that arrived was sealed by a clock that is not trusted."""
         return bool(self.flags[stream_id] & constants.FLAG_HOLDOVER)
 
+    def numbers(self, stream_id: str) -> list[int]:
+        """Return what arrived of a stream whose payloads are numbers, in order."""
+        return [int(payload) for payload in self.payloads(stream_id)]
+
     def summaries(self, stream_id: str) -> list[Summary]:
         """Return the last summary of each generation held of a stream."""
         held = self.receiver.generations(self.registry.handles[stream_id])

@@ -14,36 +14,32 @@ from tickseal.clock import ClockAction, ClockDiscipline
 
 def test_frames_arrive_live_in_order_and_once(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        async with device.running():
-            await until(lambda: len(gateway.payloads(STREAM)) > 30)
-        numbers = [int(payload) for payload in gateway.payloads(STREAM)]
-        assert numbers == sorted(set(numbers))
-        assert numbers[0] == 1
-        assert not gateway.events(ev.OfflineGenerationOffered)
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            async with device.running():
+                await until(lambda: len(gateway.payloads(STREAM)) > 30)
+            numbers = gateway.numbers(STREAM)
+            assert numbers == sorted(set(numbers))
+            assert numbers[0] == 1
+            assert not gateway.events(ev.OfflineGenerationOffered)
 
     asyncio.run(scenario())
 
 
 def test_the_end_is_in_order_and_quick(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        async with device.running():
-            await until(lambda: len(gateway.payloads(STREAM)) > 10)
-            began = time.monotonic()
-        assert time.monotonic() - began < 2
-        await until(lambda: gateway.events(ev.SessionClosed))
-        (closed,) = gateway.events(ev.SessionClosed)[-1:]
-        assert (closed.reason, closed.detail) == (ev.CloseReason.BYE, "stopping")  # type: ignore[attr-defined]
-        (summary,) = gateway.summaries(STREAM)
-        assert summary.is_final
-        assert summary.until_frame == len(gateway.payloads(STREAM))
-        # A reading that was under way may be left behind.
-        assert device.source.count - summary.until_frame in (0, 1)
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            async with device.running():
+                await until(lambda: len(gateway.payloads(STREAM)) > 10)
+                began = time.monotonic()
+            assert time.monotonic() - began < 2
+            await until(lambda: gateway.events(ev.SessionClosed))
+            (closed,) = gateway.events(ev.SessionClosed)[-1:]
+            assert (closed.reason, closed.detail) == (ev.CloseReason.BYE, "stopping")  # type: ignore[attr-defined]
+            (summary,) = gateway.summaries(STREAM)
+            assert summary.is_final
+            assert summary.until_frame == len(gateway.payloads(STREAM))
+            # A reading that was under way may be left behind.
+            assert device.source.count - summary.until_frame in (0, 1)
 
     asyncio.run(scenario())
 
@@ -64,7 +60,7 @@ def test_a_gateway_killed_and_started_again_gets_all_that_was_sealed_meanwhile(
             await until(lambda: second.events(ev.BackfillFinished))
             count = device.source.count
             await until(lambda: int(second.payloads(STREAM)[-1]) > count)
-        numbers = [int(payload) for payload in second.payloads(STREAM)]
+        numbers = second.numbers(STREAM)
         assert len(numbers) == len(set(numbers)), "a frame was opened twice"
         # What was under way when the gateway was killed is lost with its walkers, and no more.
         missing = set(range(1, max(numbers) + 1)) - set(numbers)
@@ -91,7 +87,7 @@ def test_a_device_that_starts_while_the_gateway_is_away_loses_nothing(
         gateway = await FakeGateway(registry, clock=device.clock).start(gateway.port)
         async with device.running():
             await until(lambda: gateway.events(ev.BackfillFinished))
-        numbers = [int(payload) for payload in gateway.payloads(STREAM)]
+        numbers = gateway.numbers(STREAM)
         assert set(range(before + 1, after + 1)) <= set(numbers)
         assert len(numbers) == len(set(numbers))
         await gateway.stop()
@@ -105,22 +101,20 @@ def test_a_network_that_goes_silent_costs_nothing_that_is_kept(
     """The frames sent into the void are sent again in their own generation, once it is back."""
 
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        async with device.running():
-            await until(lambda: len(gateway.payloads(STREAM)) > 10)
-            gateway.report()
-            # From here on nothing arrives, but nobody knows.
-            gateway.loses_udp = True
-            count = device.source.count
-            await until(lambda: device.source.count > count + 30)
-            gateway.loses_udp = False
-            gateway.sessions[-1][1].abort()
-            await until(lambda: gateway.events(ev.BackfillFinished))
-        numbers = [int(payload) for payload in gateway.payloads(STREAM)]
-        assert set(range(1, count + 31)) <= set(numbers)
-        assert len(numbers) == len(set(numbers))
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            async with device.running():
+                await until(lambda: len(gateway.payloads(STREAM)) > 10)
+                gateway.report()
+                # From here on nothing arrives, but nobody knows.
+                gateway.loses_udp = True
+                count = device.source.count
+                await until(lambda: device.source.count > count + 30)
+                gateway.loses_udp = False
+                gateway.sessions[-1][1].abort()
+                await until(lambda: gateway.events(ev.BackfillFinished))
+            numbers = gateway.numbers(STREAM)
+            assert set(range(1, count + 31)) <= set(numbers)
+            assert len(numbers) == len(set(numbers))
 
     asyncio.run(scenario())
 
@@ -155,7 +149,7 @@ def test_an_offer_that_a_restart_of_either_side_cut_off_goes_on_where_it_was(
         gateway = await FakeGateway(registry, clock=device.clock).start(gateway.port)
         async with device.running() as service:
             await until(lambda: not service._spool.generations())
-        numbers = [int(payload) for payload in gateway.payloads(STREAM)]
+        numbers = gateway.numbers(STREAM)
         assert set(range(before + 1, kept + 1)) <= set(numbers)
         assert len(numbers) == len(set(numbers)), "a frame was opened twice"
         await gateway.stop()
@@ -165,16 +159,14 @@ def test_an_offer_that_a_restart_of_either_side_cut_off_goes_on_where_it_was(
 
 def test_a_displaced_session_waits_ever_longer(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        async with device.running() as service:
-            for lives in range(1, 4):
-                await until(lambda lives=lives: service._uplink.state.sessions == lives)  # type: ignore[misc]
-                gateway.session.close("displaced")
-                gateway.flush()
-                gateway.sessions[-1][1].abort()
-            assert service._uplink._backoff.attempts >= 2
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            async with device.running() as service:
+                for lives in range(1, 4):
+                    await until(lambda lives=lives: service._uplink.state.sessions == lives)  # type: ignore[misc]
+                    gateway.session.close("displaced")
+                    gateway.flush()
+                    gateway.sessions[-1][1].abort()
+                assert service._uplink._backoff.attempts >= 2
 
     asyncio.run(scenario())
 
@@ -183,46 +175,45 @@ def test_a_resync_and_a_rekey_begin_a_generation_without_a_gap(
     device: Device, registry: Registry
 ) -> None:
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        async with device.running() as service:
-            outgoing = service._outgoing[STREAM]
-            await until(lambda: len(gateway.payloads(STREAM)) > 10)
-            handle = registry.handles[STREAM]
-            gateway.session.rekey(handle)
-            gateway.flush()
-            await until(lambda: outgoing.generations == 2 and outgoing.frame_number > 3)
-            gateway.session.resync(handle, outgoing.generation.number, "key_hash", 0)  # type: ignore[union-attr]
-            gateway.flush()
-            await until(lambda: outgoing.generations == 3)
-            count = len(gateway.payloads(STREAM))
-            await until(lambda: len(gateway.payloads(STREAM)) > count + 10)
-            assert [summary.is_final for summary in gateway.summaries(STREAM)][:2] == [True, True]
-        numbers = [int(payload) for payload in gateway.payloads(STREAM)]
-        assert numbers == list(range(1, max(numbers) + 1))
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            async with device.running() as service:
+                outgoing = service._outgoing[STREAM]
+                await until(lambda: len(gateway.payloads(STREAM)) > 10)
+                handle = registry.handles[STREAM]
+                gateway.session.rekey(handle)
+                gateway.flush()
+                await until(lambda: outgoing.generations == 2 and outgoing.frame_number > 3)
+                gateway.session.resync(handle, outgoing.generation.number, "key_hash", 0)  # type: ignore[union-attr]
+                gateway.flush()
+                await until(lambda: outgoing.generations == 3)
+                count = len(gateway.payloads(STREAM))
+                await until(lambda: len(gateway.payloads(STREAM)) > count + 10)
+                assert [summary.is_final for summary in gateway.summaries(STREAM)][:2] == [
+                    True,
+                    True,
+                ]
+            numbers = gateway.numbers(STREAM)
+            assert numbers == list(range(1, max(numbers) + 1))
 
     asyncio.run(scenario())
 
 
 def test_a_refused_stream_is_kept_and_asked_for_again(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        async with device.running():
-            await until(lambda: len(gateway.payloads(STREAM)) > 3)
-        gateway.refuse_stream = lambda _: "pending"
-        count = device.source.count
-        async with device.running() as service:
-            await until(lambda: service._generations.refusal(STREAM))
-            await until(lambda: device.source.count > count + 5)
-            gateway.refuse_stream = lambda _: ""
-            service._generations._open(STREAM)  # its own timer does that after 30 s
-            await until(lambda: gateway.events(ev.BackfillFinished))
-            assert service._generations.refusal(STREAM) == ""
-        numbers = {int(payload) for payload in gateway.payloads(STREAM)}
-        assert set(range(count + 1, count + 6)) <= numbers
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            async with device.running():
+                await until(lambda: len(gateway.payloads(STREAM)) > 3)
+            gateway.refuse_stream = lambda _: "pending"
+            count = device.source.count
+            async with device.running() as service:
+                await until(lambda: service._generations.refusal(STREAM))
+                await until(lambda: device.source.count > count + 5)
+                gateway.refuse_stream = lambda _: ""
+                service._generations._open(STREAM)  # its own timer does that after 30 s
+                await until(lambda: gateway.events(ev.BackfillFinished))
+                assert service._generations.refusal(STREAM) == ""
+            numbers = set(gateway.numbers(STREAM))
+            assert set(range(count + 1, count + 6)) <= numbers
 
     asyncio.run(scenario())
 
@@ -247,19 +238,17 @@ def test_a_device_without_a_clock_takes_the_gateways_time(
     device: Device, registry: Registry
 ) -> None:
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        device.set(clock=ClockConfig(action=ClockAction.HOLD))
-        unset = TrueClock()
-        unset.discipline, unset.error_ns = ClockDiscipline.NONE, -unset.true_ns + 10**12
-        async with device.running(unset) as service:
-            await until(lambda: service.snapshot()["clock"]["disagrees"])  # type: ignore[index]
-            assert service.snapshot()["clock"]["discipline"] == "gateway"  # type: ignore[index]
-            # What disagrees is the own clock, which is not the one that is used.
-            count = len(gateway.payloads(STREAM))
-            await until(lambda: len(gateway.payloads(STREAM)) > count + 10)
-            assert not service._pipeline.dropped["clock"]
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            device.set(clock=ClockConfig(action=ClockAction.HOLD))
+            unset = TrueClock()
+            unset.discipline, unset.error_ns = ClockDiscipline.NONE, -unset.true_ns + 10**12
+            async with device.running(unset) as service:
+                await until(lambda: service.snapshot()["clock"]["disagrees"])  # type: ignore[index]
+                assert service.snapshot()["clock"]["discipline"] == "gateway"  # type: ignore[index]
+                # What disagrees is the own clock, which is not the one that is used.
+                count = len(gateway.payloads(STREAM))
+                await until(lambda: len(gateway.payloads(STREAM)) > count + 10)
+                assert not service._pipeline.dropped["clock"]
 
     asyncio.run(scenario())
 
@@ -271,16 +260,14 @@ def test_a_network_that_loses_datagrams_costs_little_and_for_a_short_time_only(
     monkeypatch.setattr("tickseal_edge.ways._SPAN_NS", 200_000_000)
 
     async def scenario() -> None:
-        gateway = await FakeGateway(registry, clock=device.clock).start()
-        await device.enrol(gateway)
-        gateway.loses_udp = True
-        async with device.running() as service:
-            await until(lambda: service._pipeline.ways.lossy)
-            count = device.source.count
-            await until(lambda: len(gateway.payloads(STREAM)) > 30)
-        numbers = [int(payload) for payload in gateway.payloads(STREAM)]
-        assert numbers == list(range(numbers[0], numbers[-1] + 1))
-        assert numbers[0] <= count + 2
-        await gateway.stop()
+        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+            gateway.loses_udp = True
+            async with device.running() as service:
+                await until(lambda: service._pipeline.ways.lossy)
+                count = device.source.count
+                await until(lambda: len(gateway.payloads(STREAM)) > 30)
+            numbers = gateway.numbers(STREAM)
+            assert numbers == list(range(numbers[0], numbers[-1] + 1))
+            assert numbers[0] <= count + 2
 
     asyncio.run(scenario())
