@@ -18,7 +18,7 @@ from tickseal_gateway.view import View
 
 from tickseal import events as ev
 from tickseal import pictures
-from tickseal.core.errors import LinkError
+from tickseal.core.errors import LinkError, TicksealError
 from tickseal.host.state import StateDirectory
 
 T = TypeVar("T")
@@ -139,7 +139,7 @@ class Streaming:
                     if stream_id in opened or (content and not self._picture):
                         continue
                     # Where it waits to be approved, it asks again in its next session.
-                    with contextlib.suppress(TimeoutError, AssertionError):
+                    with contextlib.suppress(TimeoutError, AssertionError, TicksealError):
                         async with asyncio.timeout(0.5):
                             await device.open(
                                 stream_id, **({"content": content} if content else {})
