@@ -41,10 +41,11 @@ def test_conditions_are_those_of_the_image(index: Path, quiet: Progress) -> None
         index, "native", "cp313-cp313-manylinux_2_28_aarch64",
         "onarm; platform_machine == 'aarch64'", "onpc; platform_machine == 'x86_64'",
         "old; python_version < '3.13'", "new; python_version >= '3.13'",
+        "older; python_full_version < '3.12.1'",
     )  # fmt: skip
     make_wheel(index, "native", "cp313-cp313-manylinux_2_28_x86_64")
     make_wheel(index, "native", "cp311-cp311-manylinux_2_28_aarch64")
-    for name in ("onarm", "onpc", "old", "new"):
+    for name in ("onarm", "onpc", "old", "older", "new"):
         make_wheel(index, name, "py3-none-any")
     folder = wheels.collect(["native"], "3.13", quiet, refresh=False)
     assert sorted(path.name.partition("-")[0] for path in folder.iterdir()) == [
