@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_gateway import FakeGateway
+from fake_gateway import FakeGateway, Registry
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.enrolment import enrol_device
 from tickseal_edge.producers import Payload
@@ -92,9 +92,15 @@ class Device:
                 self.config = replace(self.config, streams=(replace(stream, **{name: value}),))
 
     @contextlib.asynccontextmanager
-    async def enrolled(self, gateway: FakeGateway) -> AsyncIterator[FakeGateway]:
-        """Start a gateway that this device is enrolled with, and stop it in the end."""
-        await gateway.start()
+    async def enrolled(
+        self, registry: Registry, *, clock: Clock | None = None
+    ) -> AsyncIterator[FakeGateway]:
+        """Give a gateway that runs, and that this device is enrolled with; stop it in the end.
+
+        Args:
+            clock: the gateway's; by default this device's.
+        """
+        gateway = await FakeGateway(registry, clock=clock or self.clock).start()
         try:
             await self.enrol(gateway)
             yield gateway

@@ -17,8 +17,8 @@ def _run(device: Device, registry: Registry, action: ClockAction, scenario) -> N
     async def run() -> None:
         device.set(clock=ClockConfig(action=action))
         # Its own clock, so that the device's faults are not the gateway's.
-        gateway = FakeGateway(registry, clock=type(device.clock)())
-        async with device.enrolled(gateway), device.running() as service:
+        enrolled = device.enrolled(registry, clock=type(device.clock)())
+        async with enrolled as gateway, device.running() as service:
             await until(lambda: len(gateway.payloads(STREAM)) > 5)
             await scenario(gateway, service)
 
@@ -73,11 +73,10 @@ def test_stop_waits_for_a_clock_that_was_not_good_yet(device: Device, registry: 
     async def scenario() -> None:
         device.set(clock=ClockConfig(action=ClockAction.STOP))
         device.clock.uncertainty_ns = 2 * SECOND
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
-            async with device.running() as service:
-                await until(lambda: service._pipeline.dropped["clock"] > 5)
-                device.clock.uncertainty_ns = 1000
-                await until(lambda: len(gateway.payloads(STREAM)) > 5)
+        async with device.enrolled(registry) as gateway, device.running() as service:
+            await until(lambda: service._pipeline.dropped["clock"] > 5)
+            device.clock.uncertainty_ns = 1000
+            await until(lambda: len(gateway.payloads(STREAM)) > 5)
 
     asyncio.run(scenario())
 

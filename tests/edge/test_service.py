@@ -14,7 +14,7 @@ from tickseal.clock import ClockAction, ClockDiscipline
 
 def test_frames_arrive_live_in_order_and_once(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+        async with device.enrolled(registry) as gateway:
             async with device.running():
                 await until(lambda: len(gateway.payloads(STREAM)) > 30)
             numbers = gateway.numbers(STREAM)
@@ -27,7 +27,7 @@ def test_frames_arrive_live_in_order_and_once(device: Device, registry: Registry
 
 def test_the_end_is_in_order_and_quick(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+        async with device.enrolled(registry) as gateway:
             async with device.running():
                 await until(lambda: len(gateway.payloads(STREAM)) > 10)
                 began = time.monotonic()
@@ -101,7 +101,7 @@ def test_a_network_that_goes_silent_costs_nothing_that_is_kept(
     """The frames sent into the void are sent again in their own generation, once it is back."""
 
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+        async with device.enrolled(registry) as gateway:
             async with device.running():
                 await until(lambda: len(gateway.payloads(STREAM)) > 10)
                 gateway.report()
@@ -159,14 +159,13 @@ def test_an_offer_that_a_restart_of_either_side_cut_off_goes_on_where_it_was(
 
 def test_a_displaced_session_waits_ever_longer(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
-            async with device.running() as service:
-                for lives in range(1, 4):
-                    await until(lambda lives=lives: service._uplink.state.sessions == lives)  # type: ignore[misc]
-                    gateway.session.close("displaced")
-                    gateway.flush()
-                    gateway.sessions[-1][1].abort()
-                assert service._uplink._backoff.attempts >= 2
+        async with device.enrolled(registry) as gateway, device.running() as service:
+            for lives in range(1, 4):
+                await until(lambda lives=lives: service._uplink.state.sessions == lives)  # type: ignore[misc]
+                gateway.session.close("displaced")
+                gateway.flush()
+                gateway.sessions[-1][1].abort()
+            assert service._uplink._backoff.attempts >= 2
 
     asyncio.run(scenario())
 
@@ -175,7 +174,7 @@ def test_a_resync_and_a_rekey_begin_a_generation_without_a_gap(
     device: Device, registry: Registry
 ) -> None:
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+        async with device.enrolled(registry) as gateway:
             async with device.running() as service:
                 outgoing = service._outgoing[STREAM]
                 await until(lambda: len(gateway.payloads(STREAM)) > 10)
@@ -200,7 +199,7 @@ def test_a_resync_and_a_rekey_begin_a_generation_without_a_gap(
 
 def test_a_refused_stream_is_kept_and_asked_for_again(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+        async with device.enrolled(registry) as gateway:
             async with device.running():
                 await until(lambda: len(gateway.payloads(STREAM)) > 3)
             gateway.refuse_stream = lambda _: "pending"
@@ -238,7 +237,7 @@ def test_a_device_without_a_clock_takes_the_gateways_time(
     device: Device, registry: Registry
 ) -> None:
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+        async with device.enrolled(registry) as gateway:
             device.set(clock=ClockConfig(action=ClockAction.HOLD))
             unset = TrueClock()
             unset.discipline, unset.error_ns = ClockDiscipline.NONE, -unset.true_ns + 10**12
@@ -260,7 +259,7 @@ def test_a_network_that_loses_datagrams_costs_little_and_for_a_short_time_only(
     monkeypatch.setattr("tickseal_edge.ways._SPAN_NS", 200_000_000)
 
     async def scenario() -> None:
-        async with device.enrolled(FakeGateway(registry, clock=device.clock)) as gateway:
+        async with device.enrolled(registry) as gateway:
             gateway.loses_udp = True
             async with device.running() as service:
                 await until(lambda: service._pipeline.ways.lossy)
