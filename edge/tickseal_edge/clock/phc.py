@@ -49,9 +49,19 @@ class PHC:
 def find_phc(interface: str, root: Path = Path("/sys/class/net")) -> str:
     """Return the device of a network interface's clock.
 
+    Args:
+        interface: its name; empty for the only one that has a clock.
     Raises:
         ClockError: it has none.
     """
+    if not interface:
+        clocks = sorted({entry.name for entry in root.glob("*/device/ptp/ptp*")})
+        if len(clocks) == 1:
+            return f"/dev/{clocks[0]}"
+        raise ClockError(
+            "ptp4l's read-only socket does not tell which network card it steers; say so: "
+            'clock.ptp_device = "/dev/ptp0"'
+        )
     # Virtual interfaces have no device; a VLAN's clock is that of the interface below.
     lower = [entry.name[6:] for entry in (root / interface).glob("lower_*")]
     for name in (interface, *lower):

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ from pathlib import Path
 from tickseal.core.errors import ClockError
 
 # Management TLV identifiers.
-_CURRENT, _PARENT, _PROPERTIES = 0x2001, 0x2002, 0x2003
+_CURRENT, _PARENT, _PROPERTIES, _PORT = 0x2001, 0x2002, 0x2003, 0x2004
 _TIME_STATUS, _PORT_PROPERTIES = 0xC000, 0xC004
 _HEADER = struct.Struct(">BBHBBHqI8sHHBb")
 _TARGET = struct.Struct(">8sHBBBB")
 _TLV = struct.Struct(">HHH")
 _MANAGEMENT, _RESPONSE = 0xD, 2
+_ANSWERED, _REFUSED = 1, 2
+#: A stamp that is so far from the kernel's clock is of another one.
+_APART_NS = 10_000_000_000
 _ANSWER_S = 0.5
 #: What linuxptp listens on: read-only for all since 3.1, or for root.
 SOCKETS = ("/run/ptp4lro", "/run/ptp4l", "/var/run/ptp4lro", "/var/run/ptp4l")
@@ -109,6 +113,9 @@ class PTPManagement:
                 properties = next(self._get(sock, _PROPERTIES))
                 times = next(self._get(sock, _TIME_STATUS))
                 ports = [_port(data) for data in self._get(sock, _PORT_PROPERTIES)]
+                if not ports:  # the read-only socket tells less of them
+                    stamps_by_card = _is_of_a_card(times)
+                    ports = [(data[10], stamps_by_card, "") for data in self._get(sock, _PORT)]
             except PermissionError:
                 raise ClockError(
                     f"{path} is not open to this user; set uds_ro_address in ptp4l's configuration"
@@ -137,25 +144,36 @@ class PTPManagement:
                 answer = sock.recv(2048)
             except (TimeoutError, BlockingIOError):
                 return
-            data = _answer(answer, self._sequence, identifier)
-            if data is not None:
+            kind, data = _answer(answer, self._sequence, identifier)
+            if kind == _REFUSED:
+                return
+            if kind == _ANSWERED:
                 yield data
                 # Further ports have answered already.
                 sock.settimeout(0)
 
 
-def _answer(message: bytes, sequence: int, identifier: int) -> bytes | None:
+def _answer(message: bytes, sequence: int, identifier: int) -> tuple[int, bytes]:
+    """Return whether a message answers or refuses a request (0: neither), and the answer's data."""
     start = _HEADER.size + _TARGET.size + _TLV.size
     if len(message) < start:
-        return None
+        return 0, b""
     header = _HEADER.unpack_from(message)
     target = _TARGET.unpack_from(message, _HEADER.size)
     kind, size, found = _TLV.unpack_from(message, _HEADER.size + _TARGET.size)
     if header[0] & 15 != _MANAGEMENT or header[10] != sequence or target[4] & 15 != _RESPONSE:
-        return None
-    if kind != 1 or found != identifier:
-        return None
-    return message[start : start + size - 2]
+        return 0, b""
+    if kind == _REFUSED:
+        return _REFUSED, b""
+    if kind != _ANSWERED or found != identifier:
+        return 0, b""
+    return _ANSWERED, message[start : start + size - 2]
+
+
+def _is_of_a_card(times: bytes) -> bool:
+    """Tell whether the last sync was stamped by another clock than the kernel's."""
+    (ingress_ns,) = struct.unpack_from(">q", times, 8)
+    return bool(ingress_ns) and abs(time.time_ns() - ingress_ns) > _APART_NS
 
 
 def _port(data: bytes) -> tuple[int, bool, str]:

@@ -128,6 +128,14 @@ def test_the_card_of_an_interface_is_found_through_its_vlan(tmp_path: Path) -> N
         find_phc("lo", tmp_path)
 
 
+def test_the_only_clock_is_found_without_an_interface(tmp_path: Path) -> None:
+    (tmp_path / "eth0" / "device" / "ptp" / "ptp1").mkdir(parents=True)
+    assert find_phc("", tmp_path) == "/dev/ptp1"
+    (tmp_path / "eth1" / "device" / "ptp" / "ptp2").mkdir(parents=True)
+    with pytest.raises(ClockError, match=r"clock\.ptp_device"):
+        find_phc("", tmp_path)
+
+
 def test_a_device_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClockError, match="cannot open"):
         PHC(str(tmp_path / "ptp9"))

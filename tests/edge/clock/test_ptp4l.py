@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -152,6 +153,49 @@ def test_the_offset_between_two_of_this_machine_is_hardly_one(pair: Pair) -> Non
     pair.start("m")
     again = until(source.poll)
     assert again.details["grandmaster"] == first  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def read_only(folder: Path, whole: str) -> Iterator[str]:
+    """Give the socket that linuxptp 4 has for all: it keeps the properties of ports to itself."""
+    path, back = folder / "ro.sock", folder / "back.sock"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as front,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_ptp4l,
+    ):
+        front.bind(str(path))
+        to_ptp4l.bind(str(back))
+        to_ptp4l.settimeout(0.5)
+
+        def serve() -> None:
+            while (asked := front.recvfrom(2048))[0]:
+                request, client = asked
+                answer = bytearray(request)
+                if request[52:54] == b"\xc0\x04":
+                    answer[46] = 2  # action: response
+                    answer[48:] = b"\0\2\0\x08\0\6\xc0\4\0\0\0\0"  # error: not supported
+                else:
+                    to_ptp4l.sendto(request, whole)
+                    answer = bytearray(to_ptp4l.recv(2048))
+                front.sendto(answer, client)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield str(path)
+        to_ptp4l.sendto(b"", str(path))
+        thread.join()
+
+
+def test_the_read_only_socket_tells_enough(pair: Pair, tmp_path: Path) -> None:
+    pair.start("m")
+    pair.start("s")
+    whole = PTPManagement(pair.socket("s"))
+    until(PTPSource(whole, KernelClock(), takes_untraceable=True).poll)
+    with read_only(tmp_path, pair.socket("s")) as path:
+        source = PTPSource(PTPManagement(path), KernelClock(), takes_untraceable=True)
+        state = until(source.poll)
+    assert state.details["port_state"] in ("slave", "uncalibrated")  # type: ignore[attr-defined]
+    assert state.details["clock"] == "kernel (software stamps)"  # type: ignore[attr-defined]
 
 
 def test_a_master_that_claims_no_reference_is_not_taken_at_its_word(pair: Pair) -> None:
