@@ -88,7 +88,7 @@ def main(out: Path) -> None:
         config = folder / "gateway.toml"
         config.write_text(
             f'[gateway]\nname = "greenhouse gateway"\nstate = "{folder}/gateway"\n'
-            'host = "127.0.0.1"\nport = 0\n[page]\nport = 0\n'
+            'host = "127.0.0.1"\nport = 0\n[page]\nport = 0\n[recordings]\nrecord = true\n'
         )
         stack.enter_context(running("gateway", "run", "--config", str(config)))
         link = folder / "gateway/page/link"
@@ -97,6 +97,7 @@ def main(out: Path) -> None:
         for device, camera in (("greenhouse", True), ("workshop", False)):
             file = edge(folder, device, camera=camera)
             stack.enter_context(running("edge", "run", "--config", file))
+            tickseal("gateway", "tag", device, "+south", "--config", str(config))
         time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 100)  # a plot's worth
         browser = Browser()
         stack.callback(browser.close)
@@ -106,6 +107,11 @@ def main(out: Path) -> None:
         shoot(browser, out / "page-light.png", (1200, 980))
         shoot(browser, out / "page-dark.png", (1200, 980), scheme="dark")
         shoot(browser, out / "page-phone.png", (390, 844), scale=1.5)
+        browser.button("Recordings").click()
+        browser.until_text("frames opened", "dialog")
+        shoot(browser, out / "page-recordings-phone.png", (390, 844), scale=1.5)
+        shoot(browser, out / "page-recordings.png", (1200, 900))
+        browser.find("dialog .close").click()
         browser.button("Invite a device").click()
         browser.find("dialog input[name=name]").send_keys("orchard")
         browser.button("Make the invite", "dialog").click()
