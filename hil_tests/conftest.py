@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bench", type=Path, default=DEFAULT_BENCH, help="TOML file that describes the bench"
     )
+    parser.addoption("--power-cuts", type=int, default=20, help="how many; each needs a boot")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

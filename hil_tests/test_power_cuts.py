@@ -4,6 +4,8 @@ import random
 import time
 from itertools import groupby
 
+import pytest
+
 from hil_tests.bench import counting
 from hil_tests.bench.capabilities import Power
 from hil_tests.bench.edge import Edge
@@ -11,22 +13,22 @@ from hil_tests.bench.gateway import Gateway, Row
 from hil_tests.bench.shell import Shell
 from hil_tests.bench.waiting import eventually
 
-CUTS = 20
 STREAM = counting.STREAM
 CONFIG = counting.config() + '[spool]\nsync = "250ms"\n'
 KEPT_FRAMES = 20
 
 
 def test_nothing_that_was_kept_is_lost_by_power_cuts(
-    edge: Edge, shell: Shell, gateway: Gateway, power: Power
+    edge: Edge, shell: Shell, gateway: Gateway, power: Power, pytestconfig: pytest.Config
 ) -> None:
+    cuts: int = pytestconfig.getoption("--power-cuts")
     counting.prepare(shell)
     edge.start(CONFIG)
     shell.run("sync")
     chance = random.Random(20)
     mark, started_ns = len(gateway.wire.passed), time.time_ns()
     on_disk: set[tuple[str, int]] = set()
-    for number in range(CUTS):
+    for number in range(cuts):
         gateway.more_frames(STREAM, 5)
         gateway.stop()
         on_disk |= wait_for_kept(edge)
@@ -45,7 +47,7 @@ def test_nothing_that_was_kept_is_lost_by_power_cuts(
     gateway.more_frames(STREAM, 5)
     eventually(lambda: edge.ask()["spool"]["generations"] == 0, what="the spool is empty")
 
-    assert len(on_disk) >= CUTS * KEPT_FRAMES
+    assert len(on_disk) >= cuts * KEPT_FRAMES
     # The device's clock may start a second from the bench's.
     rows = [row for row in gateway.rows(STREAM, since_ns=started_ns - 2 * 10**9) if row.backfilled]
     assert on_disk <= {(row.generation, row.frame) for row in rows}

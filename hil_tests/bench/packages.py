@@ -1,4 +1,4 @@
-"""Prints the Debian packages that the virtual benches need: `python -m hil_tests.bench.packages`.
+"""Prints the Debian packages that the tests need: `python -m hil_tests.bench.packages`.
 
 With --check it prints what is still missing on this machine instead, and fails where anything is.
 """
@@ -10,17 +10,24 @@ from hil_tests.bench.cortex_m3.firmware import PROGRAMS as CORTEX_M3
 from hil_tests.bench.pico.firmware import PROGRAMS as PICO
 from hil_tests.bench.virtual_pi import host
 
+#: For tests of images for cards, and of a bench that is reached by ssh.
+OTHERS = {"mcopy": "mtools", "sfdisk": "fdisk", "ssh": "openssh-client"}
+
 
 def needed() -> list[str]:
     """Return the names of all of them."""
-    programs = {**host.PROGRAMS, **micropython_source.PROGRAMS, **PICO, **CORTEX_M3}
+    programs = {**host.PROGRAMS, **micropython_source.PROGRAMS, **PICO, **CORTEX_M3, **OTHERS}
     return sorted({*programs.values(), "debian-archive-keyring", "libnewlib-arm-none-eabi"})
 
 
 def missing() -> list[str]:
-    """Return a sentence for each bench that cannot be had here."""
+    """Return a sentence for each bench that cannot be had here, and each program."""
     looks = (host.what_is_missing, pico.what_is_missing, cortex_m3.what_is_missing)
-    return [said for look in looks if (said := look())]
+    return [said for look in looks if (said := look())] + [
+        f"{program} is not installed; run: apt-get install {package}"
+        for program, package in OTHERS.items()
+        if host.find(program) is None
+    ]
 
 
 if __name__ == "__main__":
