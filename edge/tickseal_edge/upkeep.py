@@ -6,6 +6,7 @@ import contextlib
 from tickseal.clock import Clock
 from tickseal.host.service_manager import ServiceManager
 from tickseal_edge.clock.ensemble import ClockEnsemble
+from tickseal_edge.connection import Connection
 from tickseal_edge.lanes import Lane
 from tickseal_edge.spool import Spool
 from tickseal_edge.uplink import Uplink
@@ -39,15 +40,21 @@ class Upkeep:
     async def keep_time(self) -> None:
         """Ask them every second, and raise an alarm at the gateway where they are at odds."""
         told = ""
+        told_to: Connection | None = None
         while True:
             await asyncio.sleep(_CLOCK_S)
             await self.ask_clock()
             clock, connection = self._clock, self._uplink.connection
-            if not isinstance(clock, ClockEnsemble) or clock.disagreement == told:
+            if not isinstance(clock, ClockEnsemble) or connection is None:
                 continue
-            if connection is not None and connection.is_running:
+            if not connection.is_running:
+                continue
+            if connection is not told_to:  # a gateway forgets what a session before told it
+                told, told_to = "", connection
+            if clock.disagreement != told:
                 told = clock.disagreement
-                connection.session.alarm("clock_sources", (told or "they agree again")[:200])
+                reason = "clock_sources" if told else "clock_sources_agree"
+                connection.session.alarm(reason, told[:200])
                 connection.flush()
 
     async def keep_flushing(self, sync_ns: int) -> None:

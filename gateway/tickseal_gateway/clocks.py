@@ -14,6 +14,11 @@ from tickseal_gateway.table import StreamTable
 #: Alarms by which this machine's check, and the device's, say that the clocks disagree.
 _OURS, _THEIRS, _OWN = "clock", "clock_of_device", "own_clock"
 _HERE = "this machine"
+#: A device's own sources of time are at odds.
+_SOURCES = "clock_sources"
+#: What a device says, and the alarm that it raises or ends by that.
+_RAISES = {"clock": _THEIRS, "clock_sources": _SOURCES}
+_ENDS = {"clock_agrees": _THEIRS, "clock_sources_agree": _SOURCES}
 
 
 class ClockWatch:
@@ -36,12 +41,17 @@ class ClockWatch:
         self.withhold(device)
 
     def agrees(self, device: Device) -> None:
-        """Note that the clocks agree again, or that nothing is known of them."""
+        """Note that the clocks agree again."""
         self._apart.pop(device.name, None)
         self._alarms.clear(_OURS, device.name)
         self._alarms.clear(_THEIRS, device.name)
         for stream in self._table.of_device(device.id):
             stream.is_withheld = False
+
+    def forget(self, device: Device) -> None:
+        """Note that nothing is known of a device's clock: a session begins, or has ended."""
+        self.agrees(device)
+        self._alarms.clear(_SOURCES, device.name)
 
     def withhold(self, device: Device) -> None:
         """Do what the policy says to the streams of a device whose clock disagrees."""
@@ -57,10 +67,11 @@ class ClockWatch:
 
     def device_says(self, device: Device, event: ev.AlarmRaised) -> None:
         """Show what a device raises."""
-        if event.reason == "clock_agrees":
-            self._alarms.clear(_THEIRS, device.name)
-        elif event.reason == "clock":
-            self._alarms.set(_THEIRS, device.name, f"the device says: {event.detail}")
+        if event.reason in _ENDS:
+            self._alarms.clear(_ENDS[event.reason], device.name)
+        elif event.reason in _RAISES:
+            kind = _RAISES[event.reason]
+            self._alarms.set(kind, device.name, f"the device says: {event.detail}")
         else:
             self._alarms.set("device", device.name, f"{event.reason}: {event.detail}")
 

@@ -180,7 +180,7 @@ class Controller:
             return
         old = self.connections.get(device.id)
         self.connections[device.id] = connection
-        self.clocks.agrees(device)  # until the new session's check says otherwise
+        self.clocks.forget(device)  # until the new session's check says otherwise
         self.left_ns.pop(device.id, None)
         if old is None:
             _logger.info(
@@ -198,7 +198,7 @@ class Controller:
         if device is not None and self.connections.get(device.id) is connection:
             del self.connections[device.id]
             self.left_ns[device.id] = boottime_ns()
-            self.clocks.agrees(device)
+            self.clocks.forget(device)
 
     def _note_displaced(self, device: Device, old: Connection, new: Connection) -> None:
         if old.session.is_closed or old.heard_ns < new.opened_ns - _ALIVE_NS:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from edge_device import STREAM, Device, until
 from fake_gateway import FakeGateway, Registry
+from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.config import ClockConfig
 
 from tickseal import events as ev
@@ -170,5 +171,30 @@ def test_a_clock_at_odds_with_the_gateways_is_an_alarm_on_both_sides(
             await until(lambda: service._pipeline.dropped["clock"] > 5)
             await until(lambda: gateway.events(ev.AlarmRaised))
         await gateway.stop()
+
+    asyncio.run(scenario())
+
+
+def test_sources_at_odds_are_told_to_each_gateway_and_taken_back(
+    device: Device, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickseal_edge.upkeep._CLOCK_S", 0.01)
+    ensemble = ClockEnsemble([], device.clock)
+    monkeypatch.setattr(ensemble, "poll", lambda: None)
+
+    async def scenario() -> None:
+        def said(gateway: FakeGateway) -> list[str]:
+            return [event.reason for event in gateway.events(ev.AlarmRaised)]  # type: ignore[attr-defined]
+
+        async with device.enrolled(registry) as gateway, device.running(ensemble):
+            await until(lambda: gateway.payloads(STREAM))
+            ensemble.disagreement = "ptp and chrony disagree"
+            await until(lambda: said(gateway) == ["clock_sources"])
+            gateway.sessions[-1][1].abort()
+            await until(lambda: said(gateway) == ["clock_sources"] * 2)
+            ensemble.disagreement = ""
+            await until(
+                lambda: said(gateway) == ["clock_sources", "clock_sources", "clock_sources_agree"]
+            )
 
     asyncio.run(scenario())

@@ -27,11 +27,8 @@ def trip(here_ms: float, there: ClockInterval) -> RoundTrip:
     )
 
 
-def told(here_ms: float, others: dict[str, ClockInterval]) -> str:
-    """Return the alarm of the device "garden", which was found a second ahead."""
-    alarms = Alarms()
-    watch = ClockWatch(ClockConfig(), StreamTable(), alarms)
-    device = Device(
+def garden() -> Device:
+    return Device(
         id=1,
         name="garden",
         static_public=b"",
@@ -40,6 +37,13 @@ def told(here_ms: float, others: dict[str, ClockInterval]) -> str:
         state=DeviceState.APPROVED,
         enrolled_ns=0,
     )
+
+
+def told(here_ms: float, others: dict[str, ClockInterval]) -> str:
+    """Return the alarm of the device "garden", which was found a second ahead."""
+    alarms = Alarms()
+    watch = ClockWatch(ClockConfig(), StreamTable(), alarms)
+    device = garden()
     local = reading(here_ms)
     watch.disagrees(
         device, ev.ClockDisagreement(peer=others["garden"], local=local, apart_ns=10**9)
@@ -70,3 +74,27 @@ def test_a_time_that_came_from_the_gateway_or_is_a_guess_is_no_witness(
 ) -> None:
     others = {"garden": reading(1000), "roof": reading(0, discipline)}
     assert "cannot be told" in told(0, others)
+
+
+@pytest.mark.parametrize(
+    ("says", "ends", "kind"),
+    [
+        ("clock", "clock_agrees", "clock_of_device"),
+        ("clock_sources", "clock_sources_agree", "clock_sources"),
+        ("clock_sources", "", "clock_sources"),
+    ],
+)
+def test_what_a_device_says_of_its_clock_stands_until_it_takes_it_back_or_leaves(
+    says: str, ends: str, kind: str
+) -> None:
+    alarms = Alarms()
+    watch = ClockWatch(ClockConfig(), StreamTable(), alarms)
+    watch.device_says(garden(), ev.AlarmRaised(reason=says, detail="ptp and chrony disagree"))
+    assert [(one.kind, one.detail) for one in alarms.standing()] == [
+        (kind, "the device says: ptp and chrony disagree")
+    ]
+    if ends:
+        watch.device_says(garden(), ev.AlarmRaised(reason=ends, detail=""))
+    else:
+        watch.forget(garden())
+    assert not alarms.standing()
