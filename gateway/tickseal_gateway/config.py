@@ -96,6 +96,7 @@ class PolicyConfig:
         forward_secrecy: refuse streams whose keys all hang from one secret (depth 0).
         allow_classical: allow invites without ML-KEM-768, for microcontrollers.
         approve: a new device may open streams only after `tickseal gateway approve`.
+        types: shell patterns of the types of data that streams may have; empty for every type.
         devices, streams: most in all, and most of one device.
         renew_after_ns, renew_frames: when a generation is replaced by the next.
         linger_ns: how long the keys of a device that is gone are kept.
@@ -116,6 +117,7 @@ class PolicyConfig:
     forward_secrecy: bool = True
     allow_classical: bool = True
     approve: bool = False
+    types: Annotated[tuple[str, ...], Length(0, 64)] = ()
     devices: Annotated[int, Between(1, 1_000_000)] = 10_000
     streams: Annotated[int, Between(1, 100_000)] = 1000
     renew_after_ns: Annotated[int, Duration("10s", "3650d")] = 24 * _HOUR

@@ -7,6 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from tickseal import events as ev
@@ -232,6 +233,11 @@ class Controller:
             OpeningRefusedError: the name is another device's, or the device has too many.
             StoreError: the disk refuses.
         """
+        types = self.config.policy.types
+        if types and not any(fnmatchcase(metadata.type, one) for one in types):
+            raise OpeningRefusedError(
+                "type", f"the policy here allows the types {', '.join(types)}, not {metadata.type}"
+            )
         self._check_open_streams(device, metadata.id)
         known = self.registry.stream_named(metadata.id)
         if known is not None and known.device_id == device.id and known.metadata == metadata:

@@ -259,6 +259,23 @@ def test_what_the_policy_does_not_allow_is_moved_or_refused(gateways: GatewayFac
     run(main())
 
 
+def test_only_the_types_of_data_that_the_policy_names_may_flow(gateways: GatewayFactory) -> None:
+    async def main() -> None:
+        async with gateways.inside('[policy]\ntypes = ["image/*", "temperature"]\n') as view:
+            device = await enrolled(view)
+            async with device.connected():
+                device.ask("garden")  # its type is telemetry
+                refused = await device.wait_for(ev.StreamRefused)
+                assert refused.reason == "type"
+                assert "allows the types image/*, temperature, not telemetry" in refused.detail
+        async with gateways.inside('[policy]\ntypes = ["tele*"]\n') as view:
+            device.move(view)
+            async with device.connected():
+                await device.open()
+
+    run(main())
+
+
 def test_a_microcontroller_streams_with_compact_headers_over_its_connection(
     gateways: GatewayFactory,
 ) -> None:
