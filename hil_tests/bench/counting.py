@@ -1,6 +1,6 @@
 """A stream whose readings are a count, twenty a second: what is lost leaves a gap in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from hil_tests.bench.gateway import Row
@@ -29,3 +29,9 @@ def gaps(rows: Iterable[Row]) -> list[tuple[int, int]]:
     """Return where the count of readings in the order of their time does not go on by one."""
     counts = [int(row.value) for row in rows if row.value is not None]
     return [(one, two) for one, two in pairwise(counts) if two != one + 1]
+
+
+def since_start(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the readings, in the order of their time, since the device began to count."""
+    starts = [place for place, row in enumerate(rows) if row.value == 0]
+    return rows[starts[-1] :] if starts else ()
