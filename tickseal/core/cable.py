@@ -164,11 +164,12 @@ class Channel:
             self._heard_ms = now_ms
         window = WINDOW if self._open else 1
         while self._queue and self._span() < window:
-            flown = [self._seq, self._cut(), 0, 0, 0]
+            packet = self._cut()
+            cut: "list[Any]" = [self._seq, packet, 0, 0, 0]
             self._seq = self._seq + 1 & 0xFF
-            self._flying.append(flown)
-            self._send(flown, now_ms)
-            packets.append(flown[1])
+            self._flying.append(cut)
+            self._send(cut, now_ms)
+            packets.append(packet)
         return packets
 
     def wait_ms(self, now_ms: int) -> int:
