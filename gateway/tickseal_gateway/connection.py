@@ -75,6 +75,7 @@ class Connection:
             _logger.error("%s: the session ends: %s", self._named, error)  # noqa: TRY400 - told
         finally:
             self._leave_admission()
+            self._controller.promised.discard(self._name)
             self.session.close()
             self._controller.table.close_compact_lane(self._compact)
             self._controller.leave(self)
@@ -176,6 +177,7 @@ class Connection:
         if isinstance(decision, Invite):
             self._invite = decision
             self._name = self._controller.name_for(decision, request.static_public)
+            self._controller.promised.add(self._name)
             self.session.accept(decision.secret, enrolling=self._name)
         else:
             self.session.accept(decision.psk)

@@ -68,6 +68,7 @@ class Controller:
         connections: the live session of each device, by the registry's number.
         left_ns: when the last session of a device ended, monotonic ns.
         refused_handshakes: by reason.
+        promised: names that devices are told whose enrolment is under way.
         udp_port: told to devices.
     """
 
@@ -103,6 +104,7 @@ class Controller:
         self.connections: dict[int, Connection] = {}
         self.left_ns: dict[int, int] = {}
         self.refused_handshakes: Counter[str] = Counter()
+        self.promised: set[str] = set()
         self.once = Once(_logger)
         self._recent: dict[int, deque[int]] = {}
         self._displaced: dict[int, deque[int]] = {}
@@ -167,7 +169,7 @@ class Controller:
     def name_for(self, invite: Invite, static_public: bytes) -> str:
         """Return the name that a device will have."""
         known = self.registry.device_of_key(static_public)
-        return known.name if known else invite.name or self.registry.free_name()
+        return known.name if known else invite.name or self.registry.free_name(self.promised)
 
     async def confirm(self, device: Device) -> Device:
         """Note that a device has its identity on disk: its invite is used up."""

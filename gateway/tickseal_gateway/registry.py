@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -207,9 +207,9 @@ class Registry:
                 self._invites[invite.id] = replace(invite, used_ns=now, secret=b"")
             return self._keep(replace(device, state=state))
 
-    def free_name(self) -> str:
-        """Return a name that no device has: "device-1" and so on."""
-        taken = {device.name for device in self._devices.values()}
+    def free_name(self, promised: Collection[str] = ()) -> str:
+        """Return a name that no device has, or is about to have: "device-1" and so on."""
+        taken = {device.name for device in self._devices.values()} | set(promised)
         number = len(self._devices) + 1
         while f"device-{number}" in taken:
             number += 1

@@ -231,6 +231,23 @@ def test_a_device_waits_for_approval_where_policy_says_so(gateways: GatewayFacto
     run(main())
 
 
+def test_a_fleet_enrols_at_once_under_names_of_its_own(gateways: GatewayFactory) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            devices = [Device(await invited(view)) for _ in range(12)]
+
+            async def enrol(device: Device) -> None:
+                async with device.connected():
+                    pass
+
+            await asyncio.gather(*map(enrol, devices))
+            assert {device.name for device in devices} == set(named(view))
+            assert len(named(view)) == len(devices)
+            await until(lambda: not view._controller.promised)
+
+    run(main())
+
+
 def test_two_invites_do_not_promise_one_name(gateways: GatewayFactory) -> None:
     async def main() -> None:
         async with gateways.inside() as view:
