@@ -33,6 +33,7 @@ Examples:
   tickseal gateway invite --expires 1d --address gateway.example.org:4710
   tickseal gateway invite --classical            for a microcontroller
   tickseal gateway invite --sink --name office   for `tickseal sink enrol` on another machine
+  tickseal gateway invite --count 20 --name bed --expires 7d -o codes.html
 """
 _RUN_EXAMPLES = """\b
 Examples:
@@ -78,35 +79,65 @@ def invite(  # noqa: PLR0917 - options, given by name
         typer.Option(metavar="HOST:PORT", help="Where the device reaches the gateway; repeatable."),
     ] = None,
     sink: Annotated[bool, typer.Option("--sink", help="For a sink, which reads streams.")] = False,
+    count: Annotated[
+        int, typer.Option(min=1, max=1000, help="For a fleet: one a device, NAME-1, NAME-2, ...")
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE.html", help="A sheet of QR codes to print."),
+    ] = None,
     config: ConfigOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a one-time token, as text and as QR code, that enrols one device."""
+    """Print a one-time token, as text and as QR code, that enrols one device; or many."""
     try:
         lifetime_ns = parse_duration(expires)
     except ValueError as error:
         raise ConfigError(f"--expires {expires!r}: {error}; for example 1h") from None
     arguments: dict[str, object] = {
         "lifetime_ns": lifetime_ns,
-        "name": name,
         "hybrid": not classical,
         "addresses": address or [],
     }
     role = Role.SINK if sink else Role.SOURCE
     chosen = settings(config, state)
-    made = do(
-        chosen,
-        {"do": "invite", "role": role.value, **arguments},
-        lambda admin: admin.invite(role=role, **arguments),
-    )
+    names = [name] if count == 1 else [name and f"{name}-{n}" for n in range(1, count + 1)]
+    if out is not None and out.exists():
+        raise ConfigError(f"{out} is there already; choose another name")
+
+    def make(one: str | None) -> dict[str, Any]:
+        request = {"do": "invite", "role": role.value, "name": one, **arguments}
+        made: dict[str, Any] = do(
+            chosen, request, lambda admin: admin.invite(role=role, name=one, **arguments)
+        )
+        return made
+
+    _show_invites([make(one) for one in names], out, as_json=as_json, is_sink=sink)
+
+
+def _show_invites(
+    invites: list[dict[str, Any]], out: Path | None, *, as_json: bool, is_sink: bool
+) -> None:
+    made, command = invites[0], "sink" if is_sink else "edge"
+    if out is not None:
+        from tickseal_gateway.invite_sheet import sheet, write_sheet  # noqa: PLC0415 - seldom
+
+        write_sheet(out, sheet(invites, command=command))
     if as_json:
-        typer.echo(json.dumps(made))
+        typer.echo(json.dumps(invites if invites[1:] else made))
+        return
+    if out is not None:
+        typer.echo(f"{out}: {len(invites)} codes to print. Keep it secret until they are used.")
+        return
+    if invites[1:]:
+        for one in invites:
+            typer.echo(f"{one['name'] or '-'} {one['token']}")
         return
     typer.echo(_qr_code(made["token"]))
     typer.echo(made["token"])
     typer.echo(
-        f"\nOn the device:  tickseal {'sink' if sink else 'edge'} enrol TOKEN\n"
+        f"\nOn the device:  tickseal {command} enrol TOKEN\n"
         f"For {made['name'] or 'one device'}, once, for {printing.until(made['expires_ns'])}, "
         f"{'hybrid' if made['hybrid'] else 'classical'}; it reaches the gateway at "
         f"{', '.join(made['addresses'])}. Keep the token secret until it is used."

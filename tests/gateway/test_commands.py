@@ -36,6 +36,28 @@ def test_invites_and_devices_work_while_no_gateway_runs(gateways: GatewayFactory
     assert "make an invite" in gateways.command("devices").stdout
 
 
+def test_a_fleet_gets_an_invite_for_each_device(gateways: GatewayFactory, tmp_path: Path) -> None:
+    fleet = ("invite", "--count", "3", "--address", "gw:1")
+    lines = gateways.command(*fleet, "--name", "bed").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["bed-1", "bed-2", "bed-3"]
+    tokens = [InviteToken.parse(line.split()[1]) for line in lines]
+    assert len({token.secret for token in tokens}) == 3
+    made = json.loads(gateways.command(*fleet, "--json").stdout)
+    assert [row["name"] for row in made] == [None] * 3
+    assert len(json.loads(gateways.command("invites", "--json").stdout)) == 6
+    sheet = tmp_path / "codes.html"
+    shown = gateways.command(*fleet, "--name", "<bay>", "-o", str(sheet)).stdout
+    assert shown.startswith(f"{sheet}: 3 codes to print")
+    text = sheet.read_text()
+    assert (text.count("<svg"), text.count("tks1_")) == (3, 3)
+    assert "&lt;bay&gt;-2" in text
+    assert "<bay>" not in text
+    assert stat.S_IMODE(sheet.stat().st_mode) == 0o600
+    again = gateways.command(*fleet, "-o", str(sheet))
+    assert (again.returncode, "is there already" in again.stderr) == (1, True)
+    assert len(json.loads(gateways.command("invites", "--json").stdout)) == 9, "none was made"
+
+
 def test_an_invite_is_shown_as_text_and_as_a_code(gateways: GatewayFactory) -> None:
     shown = gateways.command("invite", "--expires", "2d", "--address", "gw", "--classical")
     assert shown.returncode == 1

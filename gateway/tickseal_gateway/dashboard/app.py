@@ -30,9 +30,9 @@ from tickseal_gateway.dashboard.guard import Guard
 from tickseal_gateway.dashboard.history import History
 from tickseal_gateway.dashboard.live import LivePage
 from tickseal_gateway.dashboard.pictures import MJPEG_TYPE, jpeg_of, mjpeg
-from tickseal_gateway.dashboard.qr import qr_svg
 from tickseal_gateway.dashboard.recordings import BusyError, Recordings
 from tickseal_gateway.limits import parse_limit
+from tickseal_gateway.qr import qr_svg
 from tickseal_gateway.status import GatewayView
 
 _logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from tickseal_gateway import dashboard
 from tickseal_gateway.dashboard.accounts import Accounts
 from tickseal_gateway.dashboard.pictures import mjpeg
-from tickseal_gateway.dashboard.qr import qr_svg
+from tickseal_gateway.qr import qr_svg
 
 GOOD = "correct horse battery"
 LIVE = "ws://127.0.0.1:4780/api/live"
