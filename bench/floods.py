@@ -139,8 +139,8 @@ def main() -> None:
     used = versions()
     print(f"{used['cpu']}, Python {used['python']}, {used['openssl']}")
     print(
-        f"{'flood':12}{'offered/s':>11} {'honest/s':>10} {'flooded':>9} {'left':>7} {'lost':>6} {'memory':>17} "
-        f"{'connects in':>18}"
+        f"{'flood':12}{'offered/s':>11} {'honest/s':>10} {'flooded':>9} {'left':>7} {'lost':>6} "
+        f"{'memory':>17} {'connects in':>18}"
     )
     # What is started from here shares all processors but the last.
     os.sched_setaffinity(0, _PROCESSORS[:-1] or _PROCESSORS)
