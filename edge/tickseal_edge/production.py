@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from tickseal.core.errors import TicksealError
 from tickseal.host.kernel_clock import boottime_ns
@@ -15,8 +16,11 @@ from tickseal_edge.producers import Payload, Producer, open_producer
 from tickseal_edge.stream_config import AnyStream
 
 _logger = logging.getLogger("tickseal.edge")
+T = TypeVar("T")
 
 _MOST_NS = 30_000_000_000
+#: A reading that takes longer is told of: what is gone says so itself, what hangs does not.
+_HANGS_NS = 15_000_000_000
 
 
 class Production:
@@ -30,7 +34,6 @@ class Production:
     Attributes:
         stream: as above.
         rate_hz: may be changed at any time.
-        state: for people: "starts", "answers", or why it does not.
         readings, failures: so far.
     """
 
@@ -48,9 +51,21 @@ class Production:
         self._emit = emit
         self._once = Once(_logger)
         self.rate_hz = stream.rate_hz
-        self.state = "starts"
+        self._state = "starts"
+        self._asked_ns = 0
         self.readings = 0
         self.failures = 0
+
+    @property
+    def state(self) -> str:
+        """For people: "starts", "answers", or why it does not."""
+        waited_ns = boottime_ns() - self._asked_ns if self._asked_ns else 0
+        if waited_ns > _HANGS_NS:
+            return (
+                f"no answer for {waited_ns // 1_000_000_000} s; see its wires, and whether another "
+                "device of its bus hangs"
+            )
+        return self._state
 
     async def run(self) -> None:
         """Produce until cancelled."""
@@ -58,7 +73,7 @@ class Production:
         while True:
             producer: Producer | None = None
             try:
-                producer = await self._lane.run(lambda: open_producer(self.stream))
+                producer = await self._ask(lambda: open_producer(self.stream))
                 await self._read(producer, backoff)
             except TicksealError as error:
                 self._is_gone(str(error))
@@ -76,9 +91,9 @@ class Production:
         while True:
             # The thread may be busy with another device of the bus: it takes the time itself.
             ahead_ns = self._utc_ns() - boottime_ns()
-            payload = await self._lane.run(partial(_produce, producer, ahead_ns))
+            payload = await self._ask(partial(_produce, producer, ahead_ns))
             self.readings += 1
-            self.state = "answers"
+            self._state = "answers"
             self._once.change(
                 "device", "there", logging.INFO, "%s: the device answers", self.stream.id
             )
@@ -91,8 +106,15 @@ class Production:
             due = max(due + interval, time.monotonic() - interval)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
+    async def _ask(self, work: Callable[[], T]) -> T:
+        self._asked_ns = boottime_ns()
+        try:
+            return await self._lane.run(work)
+        finally:
+            self._asked_ns = 0
+
     def _is_gone(self, why: str) -> bool:
-        self.state = why
+        self._state = why
         return self._once.change("device", why, logging.WARNING, "%s: %s", self.stream.id, why)
 
 

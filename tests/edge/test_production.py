@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -109,6 +110,29 @@ def test_what_is_unplugged_is_said_once_and_its_return_too(
         "pi/heat: it is not there; plug it in",
         "pi/heat: the device answers",
     ]
+
+
+def test_a_device_that_hangs_is_told_of(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HANGS_NS", 50_000_000)
+    goes_on = threading.Event()
+    produce = device.produce
+
+    def hang(time_ns: int) -> Payload:
+        goes_on.wait()
+        return produce(time_ns)
+
+    monkeypatch.setattr(device, "produce", hang)
+
+    async def scenario(production: Production, payloads: list[Payload]) -> None:
+        await until(lambda: "no answer for 0 s; see its wires" in production.state)
+        goes_on.set()
+        await until(lambda: payloads)
+        assert production.state == "answers"
+
+    try:
+        run(scenario)
+    finally:
+        goes_on.set()
 
 
 def test_the_rate_may_change_while_it_runs(device: Device) -> None:
