@@ -8,6 +8,7 @@ from tickseal.opening import Buffer
 from tickseal.receiving import SegmentReceiver
 from tickseal_gateway.frames import FrameFeed
 from tickseal_gateway.outputs.base import OutputRunner
+from tickseal_gateway.outputs.offering import Offering
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.streams import Held
 from tickseal_gateway.table import StreamTable
@@ -32,11 +33,10 @@ class Ingest:
         outputs: Sequence[OutputRunner],
         store: OutputRunner | None,
     ) -> None:
-        self.outputs = list(outputs)
+        self._offering = Offering(outputs)
         self._table = table
         self._clock = clock
         self._store = store
-        self._offered = 0
         self.feed = FrameFeed()
 
     async def serve(self, link: UDPLink) -> None:
@@ -79,13 +79,8 @@ class Ingest:
         return batch
 
     def _offer(self, batch: Batch) -> None:
-        if len(batch):
-            # All at once, so that every output gets them in the order of their numbers.
-            self._offered += 1
-            batch.serial = self._offered
-            for output in self.outputs:
-                output.offer(batch)
-            self.feed.offer(batch)
+        self._offering.offer(batch)
+        self.feed.offer(batch)
 
     @property
     def stores(self) -> bool:

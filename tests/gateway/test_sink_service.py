@@ -103,6 +103,31 @@ def test_what_is_granted_reaches_every_output(
     assert [json.loads(line)["value"] for line in lines] == list(range(11))
 
 
+def test_an_output_gets_nothing_twice_after_a_restart(
+    gateways: GatewayFactory, settings: SinkSettings, tmp_path: Path
+) -> None:
+    lines = tmp_path / "readings.jsonl"
+
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device = await source(view)
+            await enrol(view, settings)
+            await view.allow("office", "garden")
+            async with device.connected():
+                await device.open()
+                for life in range(3):
+                    async with running(settings) as sink:
+                        await until(lambda: sink.status()["streams"])
+                        await device.send(life)
+                        await until(lines.exists)
+                        await until(
+                            lambda: len(lines.read_text().splitlines()) == life + 1  # noqa: B023
+                        )
+
+    run(main())
+    assert [json.loads(line)["value"] for line in lines.read_text().splitlines()] == [0, 1, 2]
+
+
 def test_what_may_not_be_read_any_more_is_let_go(
     gateways: GatewayFactory, settings: SinkSettings
 ) -> None:

@@ -24,6 +24,7 @@ from tickseal.links.backoff import Backoff
 from tickseal.sink_session import SinkSession
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import configured_outputs, run_beside
+from tickseal_gateway.outputs.offering import Offering
 from tickseal_gateway.sink.config import SinkSettings
 from tickseal_gateway.sink.enrolment import begin_session
 from tickseal_gateway.sink.recall import Recall
@@ -58,6 +59,7 @@ class Sink:
         self._clock = GatewayAssistedClock(self._own_clock, GatewayTimeFilter())
         self.streams = GrantedStreams(self._clock)
         self._outputs = make_outputs(settings, state.path)
+        self._offering = Offering(self._outputs)
         self._conversation: Conversation[SinkSession] | None = None
         self._recall = Recall(state.path)
         self._once = Once(_logger)
@@ -153,10 +155,7 @@ class Sink:
     def _on_event(self, session: SinkSession, event: ev.Event) -> None:
         match event:
             case ev.SegmentsReceived():
-                batch = self.streams.open(event.segments)
-                if len(batch):
-                    for output in self._outputs:
-                        output.offer(batch)
+                self._offering.offer(self.streams.open(event.segments))
             case ev.Welcomed():
                 self._gateway, self._problem = event.gateway, ""
                 self._sessions += 1
