@@ -43,6 +43,8 @@ class Board:
             "name": "test board",
             "cable": {"kind": "file", "path": cable},
             "streams": [STREAM],
+            # For ten seconds of outage, on a machine that is slow.
+            "spool_bytes": 32768,
             **settings,
         }
         (self.flash / "config.json").write_text(json.dumps(config))
