@@ -1,4 +1,4 @@
 # Every command is in ./dev, which works without make too.
-.PHONY: help demo test lint bench hil setup clean
-help demo test lint bench hil setup clean:
+.PHONY: help demo test lint bench hil image setup clean
+help demo test lint bench hil image setup clean:
 	@sh ./dev $@ $(ARGS)
