@@ -161,9 +161,7 @@ def status(snapshot: dict[str, Any]) -> str:
         "",
         streams(snapshot["streams"]),
     ]
-    troubled = [o for o in snapshot["outputs"] if o["error"] or o["missed"]]
-    for output in troubled:
-        parts.append(f"output {output['name']}: missed {output['missed']}; {output['error']}")
+    parts += [_trouble(o) for o in snapshot["outputs"] if o["error"] or o["missed"]]
     for alarm in snapshot["alarms"]:
         whose = f" of {alarm['device']}" if alarm["device"] else ""
         parts.append(f"ALARM {alarm['kind']}{whose}: {alarm['detail']}")
@@ -172,6 +170,13 @@ def status(snapshot: dict[str, Any]) -> str:
 
 def _text(cell: object) -> str:
     return str(cell)
+
+
+def _trouble(output: dict[str, Any]) -> str:
+    says = f"output {output['name']}: missed {output['missed']}"
+    if output["caught_up"]:
+        says += f", caught up {output['caught_up']} from the store"
+    return f"{says}; {output['error'] or 'it works'}"
 
 
 def _clock(session: dict[str, Any] | None) -> str:

@@ -6,9 +6,11 @@ import { bytes, count, discipline, nanoseconds, plain, reason, span, total } fro
 const ALARMS = {
   clock: "Clocks disagree",
   clock_of_device: "A device doubts this clock",
+  clock_sources: "A device's sources of time disagree",
   two_devices: "Two devices with one identity",
   own_clock: "This machine's clock is uncertain",
-  store: "The store was damaged",
+  store: "Trouble with the store",
+  ended: "The last run ended without warning",
   overload: "More comes than can be taken in",
   page: "The page is not served",
   device: "A device raises an alarm",
@@ -19,6 +21,7 @@ const ALARMS = {
 
 function nameOf({ kind }) {
   if (kind.startsWith("output_")) return `The output ${kind.slice(7)} does not work`;
+  if (kind.startsWith("recording ")) return "A stream is not recorded";
   return ALARMS[kind] ?? kind.replaceAll("_", " ");
 }
 
@@ -176,9 +179,8 @@ export class More {
       snapshot.outputs.map((output) => [
         output.name,
         output.name,
-        output.error ||
-          `${count(output.written)} written${output.missed ? `, ${count(output.missed)} missed` : ""}${output.waiting ? `, ${count(output.waiting)} wait` : ""}`,
-        output.error ? "bad" : output.missed ? "warn" : "",
+        output.error || written(output),
+        output.error ? "bad" : output.missed > (output.caught_up ?? 0) ? "warn" : "",
       ]),
     );
     this.past.update(
@@ -205,6 +207,15 @@ export class More {
       ["version", "Version", gateway.version],
     ]);
   }
+}
+
+/** What an output did, in words. */
+function written(output) {
+  const words = [`${count(output.written)} written`];
+  if (output.missed) words.push(`${count(output.missed)} missed`);
+  if (output.caught_up) words.push(`${count(output.caught_up)} caught up`);
+  if (output.waiting) words.push(`${count(output.waiting)} wait`);
+  return words.join(", ");
 }
 
 class Lines {
