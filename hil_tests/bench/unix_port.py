@@ -21,14 +21,26 @@ INTERPRETER = Path(sysconfig.get_path("scripts")) / "micropython"
 HEAP = "192k"
 
 CTRL_A, CTRL_B = 0x01, 0x02
+#: A file that tells machine.reset(), which this port lacks, from a soft reset.
+RESET = ".reset"
 
 # What a board's firmware does at its start; the host's files are out of reach from then on.
 BOOT = """
-import os, sys, vfs
+import machine, os, sys, vfs
 vfs.umount("/")
 vfs.mount(vfs.VfsPosix({files!r}), "/")
 os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
+class Machine:
+    def __init__(self, real):
+        self.real = real
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+    def reset(self):
+        open({reset!r}, "w").close()
+        raise SystemExit
+sys.modules["machine"] = Machine(machine)
+del machine, Machine
 for name in {scripts!r}:
     try:
         os.stat(name)
@@ -108,7 +120,7 @@ class UnixPort:
         for byte in (termios.VQUIT, termios.VSUSP):
             settings[6][byte] = b"\0"
         termios.tcsetattr(slave, termios.TCSANOW, settings)
-        boot = BOOT.format(files=str(self._folder), scripts=scripts)
+        boot = BOOT.format(files=str(self._folder), scripts=scripts, reset=RESET)
         self._process = subprocess.Popen(
             # setsid makes the terminal the controlling one, which Ctrl-C needs.
             ["setsid", "--ctty", INTERPRETER, "-X", f"heapsize={HEAP}", "-i", "-c", boot],
@@ -163,5 +175,9 @@ class UnixPort:
         os.close(self._interpreter)
         if self._process:
             self._process.wait()
+        reset = self._folder / RESET
+        if reset.exists():
+            reset.unlink()
+            self._raw_repl = False
         self._start_interpreter(("boot.py",) if self._raw_repl else ("boot.py", "main.py"))
         return bytes((CTRL_A,)) if self._raw_repl else b""

@@ -1,5 +1,6 @@
 """The core's and the device's own tests pass on the boards, with the golden vectors."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,15 @@ PLAIN = sorted(
 )
 
 #: The emulated Pico is some twenty times slower than a Pico. The Cortex-M3 runs the same compiled
-#: code on the same C code; what is left to show on a Pico takes seconds.
-ON_A_PICO = {"tests/firmware/test_hmac.py", "tests/firmware/test_primitives.py"}
+#: code on the same C code; what is left to show on a Pico takes seconds. HIL=complete in the
+#: environment runs the rest too.
+ON_A_PICO = {
+    f"tests/firmware/test_{name}.py" for name in ("config", "hmac", "pins", "primitives", "sensors")
+}
 #: Minutes long on emulated boards, and run by the unix port.
 TOO_LONG = ("test_gives_the_official_product_after_1000_iterations",)
+
+TIMEOUT_SECONDS = 1200
 
 RUN = """
 import sys
@@ -28,13 +34,19 @@ failed = run.run(["/{file}"], {without!r})
 """
 
 
-RUNS = [(kind, file) for kind in KINDS for file in PLAIN if kind != "pico" or file in ON_A_PICO]
+RUNS = [
+    (kind, file)
+    for kind in KINDS
+    for file in PLAIN
+    if kind != "pico" or file in ON_A_PICO or os.environ.get("HIL") == "complete"
+]
 
 
 @pytest.mark.parametrize(("kind", "file"), RUNS, indirect=["kind"], scope="session")
 def test_passes_on_the_board(kind: str, board: Microcontroller, file: str) -> None:
     without = () if kind == "unix" else TOO_LONG
-    output = mpremote(board, "exec", RUN.format(file=file, without=without), timeout_s=300)
+    code = RUN.format(file=file, without=without)
+    output = mpremote(board, "exec", code, timeout_s=TIMEOUT_SECONDS)
     passed, failed = output.splitlines()[-1].split(", ")
     assert failed == "0 failed", output
     assert passed != "0 passed"

@@ -1,6 +1,6 @@
 """A Raspberry Pi Pico: MicroPython's own firmware for it, run by the RP2040 emulator rp2040py.
 
-The emulator counts the chip's own time exactly, and runs some three times slower than the chip.
+The emulator counts the chip's own time exactly, and runs some twenty times slower than the chip.
 """
 
 import importlib.util
@@ -13,11 +13,14 @@ from typing import Self
 from hil_tests.bench import micropython_source
 from hil_tests.bench.littlefs_image import littlefs_image
 from hil_tests.bench.microcontroller import await_prompt
+from hil_tests.bench.pico.chip_time import TIME_BYTES, ChipTime
 from hil_tests.bench.pico.firmware import PROGRAMS, firmware
 
 #: The Pico's file system: the last 1408 KB of its flash.
 BLOCKS = 352
 BLOCK_BYTES = 4096
+
+_EMULATOR = "hil_tests.bench.pico.emulator"
 
 CHECKOUT = micropython_source.CACHE.parents[1]
 
@@ -33,6 +36,8 @@ def what_is_missing() -> str | None:
 class VirtualPico:
     """One Pico with an empty file system. REPL and data share its USB serial port.
 
+    Attributes:
+        time: the chip's own, while it has power.
     Raises:
         LackingError: its firmware cannot be built here.
     """
@@ -58,17 +63,20 @@ class VirtualPico:
         with tempfile.TemporaryDirectory(prefix="pico-") as folder:
             empty, flash = Path(folder) / "empty", Path(folder) / "flash.img"
             empty.mkdir()
+            shared = Path(folder) / "time"
+            shared.write_bytes(bytes(TIME_BYTES))
             flash.write_bytes(
                 littlefs_image(files or empty, blocks=BLOCKS, block_bytes=BLOCK_BYTES)
             )
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hil_tests.bench.pico.emulator", self._firmware, flash],
+                [sys.executable, "-m", _EMULATOR, self._firmware, flash, shared],
                 cwd=CHECKOUT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
             self.repl = self.data = self._answer()
+            self.time = ChipTime(shared)
         if files is None:
             await_prompt(self.repl)
 
@@ -86,6 +94,7 @@ class VirtualPico:
         if self._process:
             self._process.communicate()
             self._process = None
+            self.time.close()
 
     def _command(self, line: str) -> None:
         stdin = self._process.stdin if self._process else None

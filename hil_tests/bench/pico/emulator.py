@@ -1,10 +1,12 @@
-"""Runs a Raspberry Pi Pico in this process: `python -m hil_tests.bench.pico.emulator IMAGE FILES`.
+"""Runs a Raspberry Pi Pico here: `python -m hil_tests.bench.pico.emulator IMAGE FILES CLOCK`.
 
 Prints the terminal that its USB serial port is, and takes one command a line on standard input:
-`reset`, or `entropy stuck` and `entropy good` for its ring oscillator. Ends with its input.
+`reset`, or `entropy stuck` and `entropy good` for its ring oscillator. Ends with its input. Writes
+the chip's time, ns, to the file CLOCK.
 
-Two faults of the emulator are mended here: its ring oscillator has no random bit, so that
-os.urandom would give the same bytes for ever, and its UARTs raise "transmitted" without end.
+Three faults of the emulator are mended here and in usb_cable: its ring oscillator has no random
+bit, so that os.urandom would give the same bytes for ever; its UARTs raise "transmitted" without
+end; and its USB host never lets the chip rest.
 """
 
 import argparse
@@ -14,13 +16,13 @@ import sys
 from pathlib import Path
 
 from rp2040py.boards import BOARDS, BoardSpec, FlashLayout
-from rp2040py.cli.pty_repl import PtyInteractiveRepl
 from rp2040py.device import MicroPythonDevice
 from rp2040py.peripherals import uart
 from rp2040py.peripherals.peripheral import BasePeripheral
 from rp2040py.rp2040 import RP2040
 
 from hil_tests.bench.pico import BLOCK_BYTES, BLOCKS
+from hil_tests.bench.pico.usb_cable import USBCable
 
 # Where the RPI_PICO firmware keeps its files.
 FILES = FlashLayout(fs_start=0xA0000, fs_blockcount=BLOCKS, fs_blocksize=BLOCK_BYTES)
@@ -69,7 +71,7 @@ class MendedUart(uart.RPUART):
             self.check_interrupts()
 
 
-async def run(image: Path, files: Path) -> None:
+async def run(image: Path, files: Path, clock: Path) -> None:
     """Run the Pico until standard input ends."""
     board = BoardSpec(extras=BOARDS["pico"].extras, image=image, layout=FILES)
     device = MicroPythonDevice(board=board, filesystem=files)
@@ -79,10 +81,9 @@ async def run(image: Path, files: Path) -> None:
         old = device.mcu.uart[index]
         mended = MendedUart(device.mcu, old.name, old.irq, old.dreq)
         device.mcu.uart[index] = device.mcu.peripherals[base] = mended
+    cable = USBCable(device, clock)
     await device.astart()
-    cable = PtyInteractiveRepl(device.cdc, device.simulator, on_quit=lambda _: device.stop())
-    await cable.start()
-    print(cable.slave_path, flush=True)
+    print(cable.terminal, flush=True)
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(commands), sys.stdin
@@ -93,7 +94,6 @@ async def run(image: Path, files: Path) -> None:
             print("reset", flush=True)
         elif command.startswith(b"entropy "):
             oscillator.stuck = command == b"entropy stuck\n"
-    await cable.stop()
     device.stop()
 
 
@@ -101,5 +101,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("image", type=Path, help="the firmware, as a UF2 file")
     parser.add_argument("files", type=Path, help="its file system, as a littlefs image")
+    parser.add_argument("clock", type=Path, help="a file of 8 bytes for the chip's time")
     arguments = parser.parse_args()
-    asyncio.run(run(arguments.image, arguments.files))
+    asyncio.run(run(arguments.image, arguments.files, arguments.clock))
