@@ -61,12 +61,19 @@ def test_an_honest_source_is_heard_while_a_flood_fills_the_common_buffer(
     run(main())
 
 
-def test_a_link_beside_gets_what_its_peer_sends_and_nothing_else() -> None:
+@pytest.mark.parametrize(
+    ("listens", "peer"), [("127.0.0.1", "127.0.0.1"), (None, "127.0.0.1"), (None, "::1")]
+)
+def test_a_link_beside_gets_what_its_peer_sends_and_nothing_else(
+    listens: str | None, peer: str
+) -> None:
     async def main() -> None:
-        common = await UDPLink.listen("127.0.0.1", 0)
+        common = await UDPLink.listen(listens, 0)
         port = common.address[1]
-        one, other = [await UDPLink.connect("127.0.0.1", port) for _ in range(2)]
-        beside = common.beside(one.address)
+        one, other = [await UDPLink.connect(peer, port) for _ in range(2)]
+        await one.send([b"first"])
+        ((_, address),) = await common.receive()
+        beside = common.beside(address)
         await one.send([b"one"])
         await other.send([b"other"])
         assert [data for data, _ in await common.receive()] == [b"other"]
