@@ -19,6 +19,7 @@ from tickseal_gateway.config import load
 from tickseal_gateway.service import Gateway
 
 from hil_tests.bench.microcontroller import Microcontroller
+from hil_tests.bench.pico import VirtualPico
 from tickseal.host.state import StateDirectory
 
 TICKSEAL = Path(sys.executable).with_name("tickseal")
@@ -33,8 +34,6 @@ enabled = false
 port = "{port}"
 """
 _COMMAND_SECONDS = 300
-
-Loops = Callable[[], asyncio.AbstractEventLoop]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,6 @@ def stream(
     *,
     frames: int,
     within_s: float,
-    loops: Callable[[], contextlib.AbstractContextManager[Loops]],
 ) -> Streamed:
     """Return once the gateway has opened so many frames of a board that began with empty flash.
 
@@ -69,7 +67,6 @@ def stream(
         config: of the board.
         folder: for the gateway's files.
         within_s: s of the wall's time from the gateway's start on.
-        loops: surrounds the gateway's life, and gives what makes its event loop.
     Raises:
         TimeoutError: it takes longer.
     """
@@ -98,7 +95,7 @@ def stream(
                         raise TimeoutError(f"the {board.name} does not stream: {shown}")
                     await asyncio.sleep(0.05)
 
-    with loops() as make_loop, asyncio.Runner(loop_factory=make_loop) as runner:
+    with _in_its_time(board) as make_loop, asyncio.Runner(loop_factory=make_loop) as runner:
         found = runner.run(serve())
     return Streamed(
         said=said,
@@ -106,6 +103,15 @@ def stream(
         refusals=found["refusals"],
         latest={one["name"]: one["value"] for one in found["latest"]},
     )
+
+
+def _in_its_time(
+    board: Microcontroller,
+) -> contextlib.AbstractContextManager[Callable[[], asyncio.AbstractEventLoop]]:
+    """Surround the life of a host that has the board's patience; give what makes its loop."""
+    if isinstance(board, VirtualPico):
+        return board.time.taken()
+    return contextlib.nullcontext(asyncio.new_event_loop)
 
 
 def _tickseal(*arguments: str | Path) -> str:

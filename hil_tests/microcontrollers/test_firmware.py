@@ -1,20 +1,18 @@
 """The whole program on a board: flashed by our own commands, streaming to a gateway."""
 
-import asyncio
 import os
 import select
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tickseal_flash import build
 
-from hil_tests.bench import pico
 from hil_tests.bench.microcontroller import Microcontroller, mpremote
-from hil_tests.bench.streaming import Loops, stream
+from hil_tests.bench.streaming import stream
 
 Boards = Callable[[Path | None], AbstractContextManager[Microcontroller]]
 
@@ -52,10 +50,7 @@ def test_a_bare_board_is_flashed_streams_and_gives_its_repl_to_ctrl_c(
     if kind == "pico" and os.environ.get("HIL") != "complete":
         pytest.skip("takes an emulated Pico many minutes: HIL=complete make hil")
     with boards(None) as board:
-        loops = _in_its_time(board)
-        came = stream(
-            board, config_for(kind), tmp_path, frames=FRAMES, within_s=WITHIN_SECONDS, loops=loops
-        )
+        came = stream(board, config_for(kind), tmp_path, frames=FRAMES, within_s=WITHIN_SECONDS)
         print(f"{board.name}: {came}")
         assert "the board runs now" in came.said
         assert came.refusals == {}
@@ -94,10 +89,3 @@ def test_a_watchdog_starts_a_pico_anew_that_hangs_and_leaves_it_alone_once_stopp
         while heard.count(b"the watchdog did it") < STOPPED_SECONDS:
             assert select.select([terminal], [], [], 120)[0], heard
             heard += terminal.read(100)
-
-
-def _in_its_time(board: Microcontroller) -> Callable[[], AbstractContextManager[Loops]]:
-    """Return what gives the loops of a host that has the board's patience."""
-    if isinstance(board, pico.VirtualPico):
-        return board.time.taken
-    return lambda: nullcontext(asyncio.new_event_loop)
