@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import json
 import multiprocessing
 import os
 import random
@@ -17,9 +18,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from running_gateway import GatewayFactory
-from source_device import Device, reading
-from tickseal_gateway.config import Config, load
+from running_gateway import GatewayFactory, run
+from source_device import Device, reading, until
+from tickseal_gateway.config import Config
 from tickseal_gateway.service import Gateway
 
 from tickseal import events as ev
@@ -102,10 +103,10 @@ class Source:
     @property
     def acknowledged(self) -> Counter[int]:
         """Up to which frame all are stored, by generation."""
-        until: Counter[int] = Counter()
+        highest: Counter[int] = Counter()
         for event in self.device.heard:
-            until[event.generation] = max(until[event.generation], event.frame_until)
-        return until
+            highest[event.generation] = max(highest[event.generation], event.frame_until)
+        return highest
 
     async def stream(self, port: int) -> None:
         """Offer what is not acknowledged, for ever."""
@@ -170,13 +171,24 @@ def stored(path: Path) -> dict[int, list[float]]:
         for generation, value in database.execute("SELECT generation, value FROM samples"):
             found.setdefault(int(generation, 16), []).append(value)
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    return found
+    return {generation: sorted(values) for generation, values in found.items()}
+
+
+def written(lines: Path) -> dict[int, list[float]]:
+    """Return what a file of JSON lines holds; what came twice counts once."""
+    found: dict[int, set[float]] = {}
+    for line in lines.read_text().splitlines():
+        row = json.loads(line)
+        found.setdefault(int(row["generation"], 16), set()).add(row["value"])
+    return {generation: sorted(values) for generation, values in found.items()}
 
 
 def test_nothing_that_was_acknowledged_is_lost_by_kills_at_random_moments(
-    gateways: GatewayFactory,
+    gateways: GatewayFactory, tmp_path: Path
 ) -> None:
-    config = load(gateways.file)
+    lines = tmp_path / "readings.jsonl"
+    output = f'[[outputs]]\nkind = "jsonl"\npath = "{lines}"\n'
+    config = gateways.configure(output)
     chance = random.Random(20)
     source: Source | None = None
     for life in range(_KILLS):
@@ -187,10 +199,17 @@ def test_nothing_that_was_acknowledged_is_lost_by_kills_at_random_moments(
             heard = chance.randrange(_ACKNOWLEDGED_MOST)
             asyncio.run(source.until_killed(port, heard, chance.uniform(0, _LONGEST_S)))
         kept = stored(gateways.state / "readings.db")
-        for generation, until in source.acknowledged.items():
-            values = sorted(kept.get(generation, []))
-            assert values[:until] == list(range(until))
+        for generation, stored_until in source.acknowledged.items():
+            values = kept.get(generation, [])
+            assert values[:stored_until] == list(range(stored_until))
             # What came again replaced itself.
             assert len(values) == len(set(values))
     assert source is not None
     assert sum(source.acknowledged.values()) > _KILLS
+
+    async def last_life() -> None:
+        async with gateways.inside(output):
+            await until(lambda: written(lines) == kept)
+
+    # And the output has got all of it, whatever moment it was killed at.
+    run(last_life())
