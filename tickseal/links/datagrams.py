@@ -8,12 +8,12 @@ import mmap
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tickseal.links.base import Address
 from tickseal.native import IS_NATIVE
 
-if IS_NATIVE:
+if TYPE_CHECKING or IS_NATIVE:
     from tickseal.native import hotpath
 
 _LARGEST_READ = 65_536
