@@ -187,7 +187,8 @@ def test_nothing_that_was_acknowledged_is_lost_by_kills_at_random_moments(
     gateways: GatewayFactory, tmp_path: Path
 ) -> None:
     lines = tmp_path / "readings.jsonl"
-    output = f'[[outputs]]\nkind = "jsonl"\npath = "{lines}"\n'
+    # The store is quicker than the output, which so has not got everything when a kill comes.
+    output = f'[store]\ncommit = "10ms"\n[[outputs]]\nkind = "jsonl"\npath = "{lines}"\n'
     config = gateways.configure(output)
     chance = random.Random(20)
     source: Source | None = None
