@@ -1,6 +1,7 @@
 """A real browser for tests, as Debian packages it."""
 
 import io
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,11 @@ class Browser:
             options.add_argument(argument)
         options.accept_insecure_certs = True
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+        # It writes into its home: that is the profile's folder too, and not a person's.
+        strays = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+        kept = {name: value for name, value in os.environ.items() if name not in strays}
+        service = Service(str(DRIVER), env={**kept, "HOME": self._profile.name})
+        self.driver = webdriver.Chrome(options=options, service=service)
 
     def close(self) -> None:
         self.driver.quit()
