@@ -252,8 +252,9 @@ class SegmentReceiver:
                     self._open_run(*found, [segment], now, frames)
             return frames
         runs, strangers = by_place(segments, self._places)
+        open_run = self._open_run
         for (stream, received), run in runs:
-            self._open_run(stream, received, run, now, frames)
+            open_run(stream, received, run, now, frames)
         for segment in strangers:
             self._refuse(segment, str(self._find(segment)))
         return frames

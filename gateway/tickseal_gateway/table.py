@@ -258,10 +258,13 @@ class StreamTable:
         # Frames of one generation follow each other.
         for source, frames in groupby(self._open(segments, now, compact), _SOURCE):
             stream = self._streams[source.handle]
-            held = stream.held[source.number]
+            held = stream.held[source.parameters.generation]
             run = list(frames)
             stream.frames += len(run)
-            stream.payload_bytes += sum([len(frame.payload) for frame in run])
+            size = 0
+            for frame in run:
+                size += len(frame.payload)
+            stream.payload_bytes += size
             stream.last_frame_ns = held.last_frame_ns = received_ns
             if stream.is_withheld and not held.is_backfilled:
                 stream.withheld += len(run)
