@@ -124,9 +124,14 @@ def test_a_span_is_kept_as_text(client: TestClient) -> None:
     assert len(rows) == 21
 
 
-def test_a_span_is_handed_out_sealed_with_its_keys(client: TestClient, tmp_path: Path) -> None:
+def test_a_span_is_handed_out_sealed_with_its_keys(
+    client: TestClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     file = tmp_path / "span.grant"
     file.write_bytes(asked(client, "/download", 1, 3, **{"as": "grant"}).content)
+    assert f"{AIR} of" in caplog.text
+    assert "was handed out as grant" in caplog.text
     opened = tickseal("open", str(file))
     assert opened.returncode == 0, opened.stderr
     assert len(opened.stdout.splitlines()) == 20

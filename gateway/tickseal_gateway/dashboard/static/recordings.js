@@ -15,6 +15,8 @@ const ZOOMS = [
   [604800, "7 d"],
 ];
 const SETTLED_MS = 250;
+// The stream that was looked at last.
+let latest = "";
 
 /** Ask the gateway; throws an Error that says why not. */
 async function ask(path, values, signal) {
@@ -107,12 +109,13 @@ class Recordings {
           h("option", { value: each.stream, text: `${each.stream}, ${bytes(each.bytes)}` }),
         ),
       );
+      if (found.some((each) => each.stream === latest)) this.choose.value = latest;
     });
     if (this.choose.value) await this.stream(this.choose.value);
   }
 
   async stream(name) {
-    this.name = name;
+    this.name = latest = name;
     this.chosenName = null;
     await this.newest(true);
   }
