@@ -25,7 +25,7 @@ _ANSWERED, _REFUSED = 1, 2
 #: A stamp that is so far from the kernel's clock is of another one.
 _APART_NS = 10_000_000_000
 _ANSWER_S = 0.5
-#: What linuxptp listens on: read-only for all since 3.1, or for root.
+#: What linuxptp listens on: read-only for all since 4.0, or for root.
 SOCKETS = ("/run/ptp4lro", "/run/ptp4l", "/var/run/ptp4lro", "/var/run/ptp4l")
 
 PORT_STATES = {
