@@ -32,10 +32,10 @@ _HOURS_KEPT, _BARS_KEPT = 48, 2048
 _SPANS_MOST, _POINTS = 1000, 600
 #: Silences that are no gap in the bar: this, or so many usual distances.
 _GAP_NS, _GAP_TIMES = 5 * _SECOND, 5
-#: Sealed bytes that one question opens; of more it opens a sample.
-_SEALED_MOST = 4 << 20
+#: Sealed bytes that one question opens; of more, a sample of about so many.
+_SEALED_MOST, _SAMPLE = 2 << 20, 256 << 10
 #: Opened bytes and pictures of one part, and how long making it may take, s.
-_PART_BYTES, _PART_PICTURES, _LONGEST_S = 4 << 20, 150, 3.0
+_PART_BYTES, _PART_PICTURES, _LONGEST_S = 4 << 20, 150, 2.0
 #: Pictures are opened by so much time at once; the last that stands by itself is so near.
 _WINDOW_NS = 2 * _SECOND
 _KEY_NS = 15 * _SECOND
@@ -128,20 +128,28 @@ class Browsing:
         ]
 
     def readings(self, recorded: Recorded, span: Span) -> Excerpt:
-        """Open the readings of a span: all, or a sample where they are many.
+        """Open the readings of a span: all, or a sample where they are many, or the machine slow.
 
         Raises:
             StoreError: as of bar().
         """
         sealed = sum(block.size for block in self._blocks(recorded, span))
+        sparse = max(2, -(-sealed // _SAMPLE))
+        if sealed > _SEALED_MOST:
+            return self._readings(recorded, span, sparse)
+        whole = self._readings(recorded, span, 1)
+        is_done = whole.reached_ns >= span.end_ns
+        return whole if is_done else self._readings(recorded, span, sparse)
+
+    def _readings(self, recorded: Recorded, span: Span, every: int) -> Excerpt:
         opened = Excerpt(
-            every=max(1, -(-sealed // _SEALED_MOST)),
+            every=every,
             reached_ns=span.end_ns,
             bucket_ns=max(1, (span.end_ns - span.start_ns) // _POINTS),
         )
         opener = RecordingOpener()
         deadline = time.monotonic() + _LONGEST_S
-        for frame, batch in self._frames(recorded, span, opener, opened.every):
+        for frame, batch in self._frames(recorded, span, opener, every):
             instant = _instant_of(frame)
             for reading in batch.readings:
                 at_ns = _place(reading.time_ns, instant)

@@ -1,7 +1,9 @@
 """The library: what was recorded, found by a stream's id and a span of time."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,19 +178,21 @@ class Library:
             ticks = tick_from(parameters, span_ns[0]), tick_from(parameters, span_ns[1])
             if ticks[0] >= ticks[1]:
                 continue
+            blocks = [entry for entry in entries if entry.kind == Kind.BLOCK][::every]
+            # Opening every grant would take most of the time of a sample.
+            needed = _Ticks([ticks] if every == 1 else _ticks_of(blocks, ticks))
             grants = [
                 grant
                 for entry in entries
                 if entry.kind == Kind.SEALED_GRANT
-                and _overlaps(entry, ticks, parameters)
+                and needed.meet(*_opened_by(entry, parameters))
                 and (grant := self._grant(reader, box, entry)) is not None
             ]
             for part, nodes in cut(grants, parameters, ticks):
                 generation = Generation.from_grant(
                     StreamMetadata.decode(first.metadata), parameters, nodes, handle=handle
                 )
-                blocks = [entry for entry in entries if entry.kind == Kind.BLOCK]
-                rows = rows_between(reader, blocks[::every], part)
+                rows = rows_between(reader, blocks, part)
                 yield Piece(generation=generation, device=first.device, ticks=part, rows=rows)
 
     def _name_of(self, files: list[Shelved]) -> tuple[str, str] | None:
@@ -228,8 +232,25 @@ def _by_generation(entries: Iterable[Entry]) -> dict[int, list[Entry]]:
     return found
 
 
-def _overlaps(entry: Entry, ticks: tuple[int, int], parameters: StreamParameters) -> bool:
-    """Tell whether a grant, which opens whole epochs, opens some of a span."""
+def _ticks_of(blocks: Iterable[Entry], within: tuple[int, int]) -> list[tuple[int, int]]:
+    spans = [(max(b.first_tick, within[0]), min(b.last_tick + 1, within[1])) for b in blocks]
+    return [span for span in spans if span[0] < span[1]]
+
+
+def _opened_by(entry: Entry, parameters: StreamParameters) -> tuple[int, int]:
+    """Return the ticks that a grant opens, which are those of whole epochs."""
     bits = parameters.epoch_bits
-    first, last = entry.first_tick >> bits << bits, (entry.last_tick >> bits) + 1 << bits
-    return first < ticks[1] and last > ticks[0]
+    return entry.first_tick >> bits << bits, (entry.last_tick >> bits) + 1 << bits
+
+
+class _Ticks:
+    """Spans of ticks, to be asked whether another meets one of them."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(spans)
+        self._starts = [start for start, _ in ordered]
+        self._ends = list(accumulate((end for _, end in ordered), max))
+
+    def meet(self, first: int, until: int) -> bool:
+        place = bisect_left(self._starts, until)
+        return place > 0 and self._ends[place - 1] > first

@@ -12,6 +12,7 @@ from tickseal_gateway.readings import Content
 from tickseal_gateway.recordings import browsing as module
 from tickseal_gateway.recordings.browsing import Browsing
 from tickseal_gateway.recordings.excerpts import Span
+from tickseal_gateway.recordings.library import _Ticks
 
 from tickseal.core import keytree
 from tickseal.core.errors import StoreError
@@ -117,7 +118,8 @@ def test_a_span_that_is_too_long_is_opened_as_a_sample(
     recorded.record(STREAM, seconds(0, 200))
     look = Browsing(recorded.library)
     stream = look.find(STREAM)
-    monkeypatch.setattr(module, "_SEALED_MOST", stream.size // 8)
+    monkeypatch.setattr(module, "_SEALED_MOST", stream.size // 2)
+    monkeypatch.setattr(module, "_SAMPLE", stream.size // 8)
     found = look.readings(stream, span(0, 200))
     report = found.report()
     assert report["is_whole"] is False
@@ -126,6 +128,58 @@ def test_a_span_that_is_too_long_is_opened_as_a_sample(
     values = [row[1] for row in found.series["air"].points(found.bucket_ns)]
     assert min(values) < 50
     assert max(values) > 1900
+
+
+def test_a_sample_opens_no_more_grants_than_it_needs(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded.record(STREAM, seconds(0, 400))
+    library = recorded.library
+    opened = 0
+    real = library._grant
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal opened
+        opened += 1
+        return real(*arguments)
+
+    monkeypatch.setattr(library, "_grant", counted)
+    found = library.pieces(library.find(STREAM), (0, 1 << 63), every=20)
+    rows = [row.frame for piece in found for row in piece.rows]
+    assert rows == [n for first in range(0, 4000, 400) for n in range(first, first + 20)]
+    assert opened <= 10 + 3, "of 200"
+
+
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=8),
+    first=st.integers(0, 80),
+    length=st.integers(1, 20),
+)
+def test_spans_are_met_exactly_where_they_share_a_tick(
+    spans: list[tuple[int, int]], first: int, length: int
+) -> None:
+    ticks = {at for start, size in spans for at in range(start, start + size)}
+    asked = _Ticks((start, start + size) for start, size in spans)
+    assert asked.meet(first, first + length) == bool(ticks & set(range(first, first + length)))
+
+
+def test_on_a_slow_machine_a_sample_is_opened(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded.record(STREAM, seconds(0, 200))
+    look = Browsing(recorded.library)
+    now_s = 0.0
+
+    def monotonic() -> float:
+        nonlocal now_s
+        now_s += 0.0015  # a look at the clock a frame: 2000 frames take 3 s, a sample less
+        return now_s
+
+    monkeypatch.setattr(module.time, "monotonic", monotonic)
+    found = look.readings(look.find(STREAM), span(0, 200))
+    assert found.every == 2
+    assert found.reached_ns == START + 200 * SECOND
+    assert found.report()["frames"] == 1000
 
 
 def test_opening_ends_when_it_takes_too_long(

@@ -249,6 +249,8 @@ class Recordings {
         : "none that is known to be sealed is missing";
       words.push(`${count(report.frames)} frames opened, ${lost}.`);
     }
+    if (this.content === "readings" && report.reached_ms < this.bar.chosen[1] - 1000)
+      words.push(`Opened until ${clock(report.reached_ms, 1000, true)}: it took too long.`);
     const refused = total(report.refused);
     if (refused) words.push(`${count(refused)} segments did not open.`);
     if (report.proved_until_ms)
