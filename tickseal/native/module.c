@@ -61,8 +61,8 @@ PyMODINIT_FUNC PyInit_hotpath(void) {
     earliest_ns_name = PyUnicode_InternFromString("earliest_ns");
     latest_ns_name = PyUnicode_InternFromString("latest_ns");
     if (fetch_errors() && walker_type != NULL && earliest_ns_name != NULL &&
-        latest_ns_name != NULL &&
-        PyModule_AddObjectRef(module, "Walker", walker_type) == 0 && add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
+        latest_ns_name != NULL && PyModule_AddObjectRef(module, "Walker", walker_type) == 0 &&
+        add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
         add(module, "Opener", PyType_FromSpec(&opener_spec)) &&
         add(module, "MESSAGE_STRIDE", PyLong_FromLong(MESSAGE_STRIDE)) &&
         add(module, "SOURCES", PyUnicode_FromString(TICKSEAL_SOURCES)) &&

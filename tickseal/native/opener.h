@@ -66,6 +66,17 @@ typedef struct {
     KnownKey known[KEYS_KEPT];
 } Opener;
 
+/* Whether it can be touched now. False: exception set. */
+bool opener_is_free(const Opener *self);
+
+/* Its methods that open segments, of METH_FASTCALL | METH_KEYWORDS; see tickseal.opening. */
+PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t positional,
+                      PyObject *keywords);
+PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t positional,
+                           PyObject *keywords);
+PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t positional,
+                             PyObject *keywords);
+
 /* The window of section 4 at a reading of the clock, both below 2^62. */
 void set_window(Opener *self, uint64_t earliest_ns, uint64_t latest_ns);
 /* Reckon anew what of the window is held, and erase what was derived for other ticks. */
