@@ -92,6 +92,7 @@ class Source:
         self.device = Noting(token)
         self.online: Generation | None = None
         self._blob, self._number, self._begun = b"", 0, 0
+        self._is_connected = False
         self._sealer: FrameSealer
         self._frames: list[tuple[int, int, list[bytes]]] = []
 
@@ -113,6 +114,7 @@ class Source:
         device = self.device
         device.invite = replace(device.invite, addresses=(f"127.0.0.1:{port}",))
         async with device.connected():
+            self._is_connected = True
             if self.online is None:
                 self.online = await device.open()
             while True:
@@ -152,10 +154,11 @@ class Source:
 
     async def until_killed(self, port: int, acknowledgements: int, seconds: float) -> None:
         """Stream until the gateway is about to be killed: after so many, and so long."""
+        self._is_connected = False
         streaming = asyncio.create_task(self.stream(port))
         deadline = time.monotonic() + _PATIENCE_S
         before = len(self.acknowledgements)
-        while len(self.acknowledgements) < before + acknowledgements:
+        while not self._is_connected or len(self.acknowledgements) < before + acknowledgements:
             assert not streaming.done(), streaming.exception()
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
