@@ -132,21 +132,21 @@ class Streaming:
         """Stream in one session; return whether it is not to come back."""
         async with self._device.connected() as device:
             temperature, camera = f"{self._prefix}/temperature", f"{self._prefix}/camera"
+            asked: set[str] = set()
             opened: set[str] = set()
             camera_number = 0
             for _ in range(100_000):
                 for stream_id, content in ((temperature, None), (camera, pictures.CONTENT)):
-                    if stream_id in opened or (content and not self._picture):
+                    if stream_id in asked or (content and not self._picture):
                         continue
                     # Where it waits to be approved, it asks again in its next session.
-                    with contextlib.suppress(TimeoutError, AssertionError, TicksealError):
-                        async with asyncio.timeout(0.5):
-                            await device.open(
-                                stream_id, **({"content": content} if content else {})
-                            )
-                            opened.add(stream_id)
+                    asked.add(stream_id)
+                    with contextlib.suppress(AssertionError, TicksealError):
+                        await device.open(stream_id, **({"content": content} if content else {}))
+                        opened.add(stream_id)
                 for event in device.events:
                     if isinstance(event, ev.RekeyRequested):
+                        asked.clear()
                         opened.clear()
                     if isinstance(event, ev.SessionClosed):
                         return event.detail != "approved"

@@ -214,15 +214,15 @@ class Device:
             self.written.append(data)
             self.link.write(data)
 
-    async def wait_for(self, kind: type[E], *, since: int = 0) -> E:
-        """Return the first event of a kind from place `since` on; fail at the session's end."""
+    async def wait_for(self, *kinds: type[E], since: int = 0) -> E:
+        """Return the first event of these kinds since a place; fail at the session's end."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 for event in self.events[since:]:
-                    if isinstance(event, kind):
+                    if isinstance(event, kinds):
                         return event
                 ended = [e for e in self.events[since:] if isinstance(e, ev.SessionClosed)]
-                assert not ended, f"no {kind.__name__}: {self.events}"
+                assert not ended, f"no {kinds}: {self.events}"
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -234,9 +234,10 @@ class Device:
         metadata = StreamMetadata(id=stream_id, type="telemetry", extra={"content": content})
         self.session.open_stream(metadata, wish or Wish())
         self.flush()
-        started = await self.wait_for(ev.GenerationStarted, since=since)
-        self.sealers[stream_id] = FrameSealer(started.generation)
-        return started.generation
+        answer = await self.wait_for(ev.GenerationStarted, ev.StreamRefused, since=since)
+        assert isinstance(answer, ev.GenerationStarted), answer
+        self.sealers[stream_id] = FrameSealer(answer.generation)
+        return answer.generation
 
     def seal(self, payload: bytes, stream_id: str = "garden") -> list[bytes]:
         """Seal one frame with the tick of now."""
