@@ -7,6 +7,7 @@ each by an invite of its own, opens its streams, and sends a reading of each eve
 import argparse
 import json
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def measure(devices: int, streams: int, seconds: float, interval_s: float) -> di
         try:
             assert gateway.stdout is not None
             port = json.loads(gateway.stdout.readline())["gateway"]["tcp_port"]
+            # It goes on telling how it is; a full pipe would stop it.
+            threading.Thread(target=gateway.stdout.read, daemon=True).start()
             time.sleep(1)
             empty = _resident(gateway.pid)
             given = {
@@ -56,7 +59,7 @@ def measure(devices: int, streams: int, seconds: float, interval_s: float) -> di
                 }  # fmt: skip
         finally:
             gateway.terminate()
-            gateway.communicate(timeout=30)  # its last words are long
+            gateway.wait(30)
 
 
 def main() -> None:
