@@ -9,7 +9,7 @@ from tickseal.metadata import StreamMetadata
 from tickseal.negotiation import Wish
 from tickseal_edge.camera.base import Camera
 from tickseal_edge.sensors.base import Sensor
-from tickseal_edge.sensors.profiles import PROFILES
+from tickseal_edge.sensors.profiles import PROFILES, driver_package
 from tickseal_edge.stream_config import (
     AnyStream,
     CameraStream,
@@ -162,7 +162,7 @@ def _open_i2c(stream: I2CStream) -> Sensor:
     default = profile.address if profile else None
     return open_i2c(
         driver=profile.driver if profile else stream.driver,
-        package=profile.package if profile else _package(stream.driver),
+        package=profile.package if profile else driver_package(stream.driver),
         bus=stream.bus,
         address=default if stream.address is None else stream.address,
         options=stream.options,
@@ -177,16 +177,10 @@ def _open_spi(stream: SPIStream) -> Sensor:
     baudrate = {} if stream.baudrate is None else {"baudrate": stream.baudrate}
     return open_spi(
         driver=profile.spi_driver if profile else stream.driver,
-        package=profile.package if profile else _package(stream.driver),
+        package=profile.package if profile else driver_package(stream.driver),
         bus=stream.bus,
         device=stream.device,
         select=None if stream.chip_select is None else (stream.chip, stream.chip_select),
         options={**stream.options, **baudrate},
         readings=stream.readings or (profile.readings if profile else ()),
     )
-
-
-def _package(driver: str) -> str:
-    """Return the package on PyPI that brings a driver, as CircuitPython names them."""
-    module = driver.partition(":")[0].partition(".")[0]
-    return module.replace("adafruit_", "adafruit-circuitpython-").replace("_", "-")

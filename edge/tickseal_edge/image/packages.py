@@ -1,7 +1,7 @@
 """Which packages a configuration needs on the device, besides what every device has."""
 
 from tickseal_edge.config import EdgeConfig
-from tickseal_edge.sensors.profiles import PROFILES
+from tickseal_edge.sensors.profiles import PROFILES, driver_package
 from tickseal_edge.stream_config import CameraStream, DriverStream, GPIOStream
 
 
@@ -12,15 +12,9 @@ def needed_packages(config: EdgeConfig) -> tuple[list[str], list[str]]:
         if isinstance(stream, DriverStream):
             extras.add("sensors")
             profile = PROFILES.get(stream.profile)
-            packages.add(profile.package if profile else _package(stream.driver))
+            packages.add(profile.package if profile else driver_package(stream.driver))
         elif isinstance(stream, GPIOStream):
             extras.add("sensors")
         elif isinstance(stream, CameraStream):
             extras.add("v4l2")
     return sorted(extras), sorted(packages)
-
-
-def _package(driver: str) -> str:
-    """Return the package on PyPI that brings a driver, as CircuitPython names them."""
-    module = driver.partition(":")[0].partition(".")[0]
-    return module.replace("adafruit_", "adafruit-circuitpython-").replace("_", "-")

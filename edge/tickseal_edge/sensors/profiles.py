@@ -91,3 +91,9 @@ PROFILES: dict[str, Profile] = {
         ),
     ),
 }
+
+
+def driver_package(driver: str) -> str:
+    """Return the package on PyPI that brings a driver, as CircuitPython names them."""
+    module = driver.partition(":")[0].partition(".")[0]
+    return module.replace("adafruit_", "adafruit-circuitpython-").replace("_", "-")

@@ -17,6 +17,7 @@ from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
 from tickseal_gateway import printing
+from tickseal_gateway.asking import ConfigOption, JsonOption, StateOption
 from tickseal_gateway.recordings import playing
 from tickseal_gateway.recordings.grant_file import read_grant_file
 from tickseal_gateway.recordings.play import FromOption, OutOption, ToOption, report, span_of
@@ -24,16 +25,6 @@ from tickseal_gateway.recordings.players import check_out, make_player
 from tickseal_gateway.sink.config import load
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Configuration; has a default for all."),
-]
-StateOption = Annotated[
-    Path | None,
-    typer.Option("--state", metavar="DIR", help="State directory, in place of the configured one."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command(epilog="Example: tickseal sink enrol tks1_...")
