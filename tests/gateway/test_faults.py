@@ -5,7 +5,7 @@ import contextlib
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,13 @@ def stored(path: Path) -> list[float]:
         return [value for (value,) in rows]
 
 
-async def streaming(view: View) -> Device:
+@contextlib.asynccontextmanager
+async def streaming(view: View) -> AsyncIterator[Device]:
+    """Enrol a device, connect it again, and open its stream, while the block lasts."""
     device, _ = await device_with_stream(view)
-    return device
+    async with device.connected():
+        await device.open()
+        yield device
 
 
 async def sends(view: View, device: Device, path: Path, *values: float) -> None:
@@ -54,26 +58,23 @@ def test_damage_found_while_it_runs_is_an_alarm_that_says_what_to_do(
     path = gateways.state / "readings.db"
 
     async def main() -> None:
-        async with gateways.inside() as view:
-            device = await streaming(view)
-            async with device.connected():
-                await device.open()
-                await sends(view, device, path, 1)
-                damage(path)
-                # What SQLite has in its cache it does not miss; what it must read, it does.
-                view._parts.outputs[0]._output._connection.execute("PRAGMA cache_size = 0")  # type: ignore[attr-defined]
-                value = 2
-                while "store" not in alarms(view):
-                    await device.send(value)
-                    await asyncio.sleep(0.1)
-                    value += 1
-                says = alarms(view)["store"]
-                assert says.startswith(f"{path} is damaged (database disk image is malformed)")
-                assert "a new one is begun; check the disk" in says
-                assert "sqlite3" in says
-                assert ".recover | sqlite3 recovered.db" in says
-                await sends(view, device, path, 100)
-                assert "output_store" not in alarms(view)
+        async with gateways.inside() as view, streaming(view) as device:
+            await sends(view, device, path, 1)
+            damage(path)
+            # What SQLite has in its cache it does not miss; what it must read, it does.
+            view._parts.outputs[0]._output._connection.execute("PRAGMA cache_size = 0")  # type: ignore[attr-defined]
+            value = 2
+            while "store" not in alarms(view):
+                await device.send(value)
+                await asyncio.sleep(0.1)
+                value += 1
+            says = alarms(view)["store"]
+            assert says.startswith(f"{path} is damaged (database disk image is malformed)")
+            assert "a new one is begun; check the disk" in says
+            assert "sqlite3" in says
+            assert ".recover | sqlite3 recovered.db" in says
+            await sends(view, device, path, 100)
+            assert "output_store" not in alarms(view)
 
     run(main())
 
@@ -86,9 +87,7 @@ def test_a_database_that_is_damaged_at_the_start_is_an_alarm(gateways: GatewayFa
     async def main() -> None:
         async with gateways.inside() as view:
             assert "is damaged" in alarms(view)["store"]
-            device = await streaming(view)
-            async with device.connected():
-                await device.open()
+            async with streaming(view) as device:
                 await sends(view, device, path, 1)
 
     run(main())
@@ -98,18 +97,15 @@ def test_a_database_that_is_removed_while_it_runs_is_begun_anew(gateways: Gatewa
     path = gateways.state / "readings.db"
 
     async def main() -> None:
-        async with gateways.inside() as view:
-            device = await streaming(view)
-            async with device.connected():
-                await device.open()
-                await sends(view, device, path, 1)
-                for suffix in ("", "-wal", "-shm"):
-                    Path(f"{path}{suffix}").unlink(missing_ok=True)
-                await device.send(2)
-                await until(lambda: "store" in alarms(view))
-                assert "was removed or replaced while it was in use" in alarms(view)["store"]
-                await sends(view, device, path, 3)
-                assert stored(path) == [2, 3]
+        async with gateways.inside() as view, streaming(view) as device:
+            await sends(view, device, path, 1)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+            await device.send(2)
+            await until(lambda: "store" in alarms(view))
+            assert "was removed or replaced while it was in use" in alarms(view)["store"]
+            await sends(view, device, path, 3)
+            assert stored(path) == [2, 3]
 
     run(main())
 
@@ -120,19 +116,16 @@ def test_a_database_that_another_program_holds_is_an_alarm_until_it_lets_go(
     path = gateways.state / "readings.db"
 
     async def main() -> None:
-        async with gateways.inside() as view:
-            device = await streaming(view)
-            async with device.connected():
-                await device.open()
-                with contextlib.closing(sqlite3.connect(path)) as other:
-                    other.execute("BEGIN EXCLUSIVE")
-                    await device.send(1)
-                    await until(lambda: "output_store" in alarms(view))
-                    says = alarms(view)["output_store"]
-                    assert "database is locked; another program holds it: close that" in says
-                await sends(view, device, path, 2)
-                assert stored(path) == [1, 2]
-                await until(lambda: "output_store" not in alarms(view))
+        async with gateways.inside() as view, streaming(view) as device:
+            with contextlib.closing(sqlite3.connect(path)) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                await device.send(1)
+                await until(lambda: "output_store" in alarms(view))
+                says = alarms(view)["output_store"]
+                assert "database is locked; another program holds it: close that" in says
+            await sends(view, device, path, 2)
+            assert stored(path) == [1, 2]
+            await until(lambda: "output_store" not in alarms(view))
 
     run(main())
 
@@ -195,7 +188,7 @@ def test_a_registry_that_is_damaged_says_so_and_changes_nothing(
 ) -> None:
     async def main() -> None:
         async with gateways.inside() as view:
-            await streaming(view)
+            await device_with_stream(view)
 
     run(main())
     path = gateways.state / "registry.db"
