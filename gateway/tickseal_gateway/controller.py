@@ -334,7 +334,6 @@ class Controller:
         for live in self.table.of_device(device.id):
             live.device = device.name
         self._limit(device)
-        self._limit(device)
         if connection is not None and connection.device is not None:
             was, connection.device = connection.device, device
             if was.state is DeviceState.PENDING and device.role is Role.SOURCE:

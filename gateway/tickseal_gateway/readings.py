@@ -3,16 +3,14 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tickseal import pictures, samples
 from tickseal.core.errors import RemoteProtocolError
 from tickseal.metadata import StreamMetadata
 from tickseal.receiving import Frame
 from tickseal.samples import Measured
-
-if TYPE_CHECKING:
-    from tickseal_gateway.recordings.recorder import RecordedGeneration
+from tickseal_gateway.recordings.recorded import RecordedGeneration
 
 
 class Content(enum.StrEnum):
@@ -105,7 +103,7 @@ class Sealed(NamedTuple):
         payload: the whole segment.
     """
 
-    source: "RecordedGeneration"
+    source: RecordedGeneration
     tick: int
     frame: int
     payload: bytes

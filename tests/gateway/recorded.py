@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 from tickseal_gateway.readings import Batch, Sealed
 from tickseal_gateway.recordings.library import Library
-from tickseal_gateway.recordings.recorder import RecordedGeneration, RecordingOutput
+from tickseal_gateway.recordings.recorded import RecordedGeneration
+from tickseal_gateway.recordings.recorder import RecordingOutput
 from tickseal_gateway.recordings.shelf import Shelf
 
 from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters, pictures, samples

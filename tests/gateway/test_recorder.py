@@ -14,7 +14,8 @@ from tickseal_gateway.recordings import files
 from tickseal_gateway.recordings.files import Kind, Record, RecordReader, RecordWriter
 from tickseal_gateway.recordings.library import Library
 from tickseal_gateway.recordings.opening import Numbers, RecordingOpener
-from tickseal_gateway.recordings.recorder import RecordedGeneration, RecordingOutput
+from tickseal_gateway.recordings.recorded import RecordedGeneration
+from tickseal_gateway.recordings.recorder import RecordingOutput
 from tickseal_gateway.recordings.shelf import Shelf, recording_path, shelved
 
 from tickseal import FrameSealer
