@@ -12,6 +12,7 @@ from tickseal.core.errors import ClockError
 from tickseal.host.leap_seconds import LeapSeconds, load_leap_seconds
 
 _SECOND = 1_000_000_000
+_HALF = _SECOND // 2
 _STA_UNSYNC = 0x0040
 _STA_CLOCKERR = 0x1000
 #: The kernel's "I know nothing" (NTP_PHASE_LIMIT), microseconds.
@@ -153,6 +154,10 @@ class KernelClock:
         self._gettime_ns = gettime_ns
         self._asked_at = -_REFRESH_NS
         self._lead = 0
+        # Of a second of realtime: TAI - UTC as the kernel counts it, and what that lacks, ns.
+        self._second = -1
+        self._counted_ns = 0
+        self._lacking_ns = 0
         self._error_ns = 0
         self._discipline = ClockDiscipline.NONE
         self._notes: tuple[str, ...] = ()
@@ -170,11 +175,18 @@ class KernelClock:
             self._asked_at = boot
             self._lead = lead
             age = 0
-        counted = _counted(tai, real)
-        if counted < _TAI_OFFSET_LEAST_S:
-            tai += (self._offset(counted, real, boot) - counted) * _SECOND
+        second = real // _SECOND
+        if second != self._second or not -_HALF < tai - real - self._counted_ns < _HALF:
+            counted = _counted(tai, real)
+            lacking = 0
+            if counted < _TAI_OFFSET_LEAST_S:
+                lacking = self._offset(counted, real, boot) - counted
+            self._second = second
+            self._counted_ns, self._lacking_ns = counted * _SECOND, lacking * _SECOND
         return ClockInterval.around(
-            tai, self._error_ns + age * _GROWTH_PPM // 1_000_000, self._discipline
+            tai + self._lacking_ns,
+            self._error_ns + age * _GROWTH_PPM // 1_000_000,
+            self._discipline,
         )
 
     def status(self) -> KernelClockStatus:
