@@ -118,7 +118,7 @@ class Pipeline:
             stream.link == "udp" and connection.has_udp and stream_id not in self.ways.lossy
         )
         if is_datagram:
-            self.ways.sent(stream_id, generation.number, monotonic_ns)
+            self.ways.sent(stream_id, frame.generation, frame.number, monotonic_ns)
         queue = "udp" if is_datagram else "tcp"
         self._queues[queue].put(
             Waiting(
@@ -134,7 +134,6 @@ class Pipeline:
         """Say every 5 s what was sealed, for ever."""
         while True:
             await asyncio.sleep(SUMMARY_S)
-            self.ways.judge(boottime_ns())
             for stream_id, outgoing in self._outgoing.items():
                 # What waits in a spool need not be told that nothing happened.
                 if outgoing.is_live or outgoing.has_news:

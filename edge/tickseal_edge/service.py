@@ -243,7 +243,7 @@ class EdgeService:
                 self._generations.on_refused(event)
             case ev.Reported():
                 self._generations.on_report(event)
-                self._pipeline.ways.reported(event.rows, boottime_ns())
+                self._pipeline.ways.reported(event.rows)
             case ev.OfferAnswered() | ev.StoredUntil():
                 if self._backfill:
                     self._backfill.on_event(event)
@@ -256,6 +256,7 @@ class EdgeService:
         match event:
             case ev.GatewayTime():
                 self._clock.learn(event)
+                self._pipeline.ways.answered(event.sent_monotonic_ns)
             case ev.ClockDisagreement():
                 _logger.error(
                     "the gateway's clock and this one disagree by %.3f s beyond both uncertainties",

@@ -2,6 +2,10 @@
 
 Datagrams are quicker and never wait for one another, but nothing slows them down where the network
 is narrow, and a picture is lost with any of its many segments; some networks let none through.
+
+A report tells itself what was lost below the highest frame that came, however late it is. What lies
+above has been lost only if a report of it would have come: the connection keeps the order, so what
+the gateway answered to a ping says that all earlier reports are here.
 """
 
 import logging
@@ -12,44 +16,45 @@ from tickseal.control import ReportRow
 
 _logger = logging.getLogger("tickseal.edge")
 
-#: What is judged: so many frames sent, within so long at least, ns.
+#: What is judged: so many frames, over so long at least, ns.
 _FRAMES, _SPAN_NS = 10, 3_000_000_000
 #: Fewer than this share of them opened is too few.
 _SHARE = 0.8
-#: A frame that came has been reported after so long: reports come each second, and need their way.
-_REPORTED_NS = 2_000_000_000
-_MARK_NS = 250_000_000
+#: A frame that came was reported before the gateway read a ping that left so long after it: reports
+#: are made each second, and the rest is for a gateway that is busy.
+_REPORTED_NS = 3_000_000_000
+_MARK_NS, _MARKS = 250_000_000, 64
 
 
 class _Stream:
     __slots__ = (
-        "_marks", "generation", "opened", "opened_before", "sent", "sent_before", "since_ns",
+        "_marks", "_until", "generation", "opened", "opened_before", "reported", "since_ns",
+        "until_before",
     )  # fmt: skip
 
     def __init__(self, generation: int, now_ns: int) -> None:
         self.generation = generation
-        self.sent = self.sent_before = 0
-        self.opened = self.opened_before = 0
+        # As reported: 1 + the highest frame that came, and how many came.
+        self.reported = self.opened = 0
+        # Of these, what has been judged.
+        self.until_before = self.opened_before = 0
         self.since_ns = now_ns
-        # How many had been sent at moments of the last seconds.
-        self._marks: deque[tuple[int, int]] = deque([(now_ns, 0)])
+        # 1 + the highest frame that was sent, now and at moments of the last seconds.
+        self._until = 0
+        self._marks: deque[tuple[int, int]] = deque([(now_ns, 0)], _MARKS)
 
-    def count(self, now_ns: int) -> None:
-        """Count a frame."""
+    def sent(self, number: int, now_ns: int) -> None:
+        """Note a frame."""
         if now_ns - self._marks[-1][0] >= _MARK_NS:
-            self._marks.append((now_ns, self.sent))
-            self._forget(now_ns)
-        self.sent += 1
+            self._marks.append((now_ns, self._until))
+        self._until = number + 1
 
-    def due(self, now_ns: int) -> int:
-        """Return how many frames have been reported by now, if they came."""
-        self._forget(now_ns)
-        at_ns, sent = self._marks[0]
-        return sent if now_ns - at_ns >= _REPORTED_NS else 0
-
-    def _forget(self, now_ns: int) -> None:
-        while len(self._marks) > 1 and now_ns - self._marks[1][0] >= _REPORTED_NS:
+    def until(self, asked_ns: int) -> int:
+        """Return 1 + the highest frame of which it is known whether it came."""
+        while len(self._marks) > 1 and asked_ns - self._marks[1][0] >= _REPORTED_NS:
             self._marks.popleft()
+        at_ns, sent = self._marks[0]
+        return max(self.reported, sent if asked_ns - at_ns >= _REPORTED_NS else 0)
 
 
 class Ways:
@@ -63,26 +68,30 @@ class Ways:
         self._streams: dict[str, _Stream] = {}
         self.lossy: set[str] = set()
 
-    def sent(self, stream_id: str, generation: int, now_ns: int) -> None:
-        """Count a frame that was sent by UDP."""
+    def sent(self, stream_id: str, generation: int, number: int, now_ns: int) -> None:
+        """Note a frame that was sent by UDP."""
         stream = self._streams.get(stream_id)
         if stream is None or stream.generation != generation:
             stream = self._streams[stream_id] = _Stream(generation, now_ns)
-        stream.count(now_ns)
+        stream.sent(number, now_ns)
 
-    def reported(self, rows: Iterable[ReportRow], now_ns: int) -> None:
+    def reported(self, rows: Iterable[ReportRow]) -> None:
         """Take in what the gateway has opened."""
-        opened = {row.generation: row.opened for row in rows}
+        by_generation = {row.generation: row for row in rows}
         for stream in self._streams.values():
-            stream.opened = opened.get(stream.generation, stream.opened)
-        self.judge(now_ns)
+            if row := by_generation.get(stream.generation):
+                stream.reported, stream.opened = row.frame_until, row.opened
 
-    def judge(self, now_ns: int) -> None:
-        """Find the streams that lose too much; also where no report comes, as nothing arrives."""
+    def answered(self, asked_ns: int) -> None:
+        """Find the streams that lose too much, now that a ping was answered.
+
+        Args:
+            asked_ns: when the ping was sent, monotonic ns.
+        """
         for stream_id, stream in self._streams.items():
-            due = stream.due(now_ns)
-            sent = due - stream.sent_before
-            if stream_id in self.lossy or sent < _FRAMES or now_ns - stream.since_ns < _SPAN_NS:
+            until = stream.until(asked_ns)
+            sent = until - stream.until_before
+            if stream_id in self.lossy or sent < _FRAMES or asked_ns - stream.since_ns < _SPAN_NS:
                 continue
             opened = stream.opened - stream.opened_before
             if opened < sent * _SHARE:
@@ -93,8 +102,8 @@ class Ways:
                     sent - max(0, opened),
                     sent,
                 )
-            stream.sent_before, stream.opened_before = due, stream.opened
-            stream.since_ns = now_ns
+            stream.until_before, stream.opened_before = until, stream.opened
+            stream.since_ns = asked_ns
 
     def clear(self) -> None:
         """Start anew, with another session: the network may be another too."""

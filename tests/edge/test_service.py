@@ -255,8 +255,9 @@ def test_a_device_without_a_clock_takes_the_gateways_time(
 def test_a_network_that_loses_datagrams_costs_little_and_for_a_short_time_only(
     device: Device, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickseal_edge.pipeline.SUMMARY_S", 0.1)
+    monkeypatch.setattr("tickseal.liveness.PING_NS", 100_000_000)
     monkeypatch.setattr("tickseal_edge.ways._SPAN_NS", 200_000_000)
+    monkeypatch.setattr("tickseal_edge.ways._REPORTED_NS", 200_000_000)
 
     async def scenario() -> None:
         async with device.enrolled(registry) as gateway:

@@ -1,71 +1,113 @@
 """Frames go by UDP unless the reports show that it loses them."""
 
+import random
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
 from tickseal_edge.ways import Ways
 
 from tickseal.control import ReportRow
 
 SECOND = 10**9
+RATE_HZ = 10
 
 
-def run(ways: Ways, opened_of_ten: int, *, seconds: int = 10, reports: bool = True) -> None:
-    opened = 0
-    for second in range(seconds):
-        for _ in range(10):
-            ways.sent("heat", 7, second * SECOND)
-        opened += opened_of_ten
-        if reports:
-            ways.reported([ReportRow(1, 7, 1000, opened, 0)], (second + 1) * SECOND)
-        else:
-            ways.judge((second + 1) * SECOND)
+class Gateway:
+    """Ten frames a second; some come, and it says so each second, after a while."""
+
+    def __init__(self, comes: Callable[[int], bool] = lambda _: True) -> None:
+        self.ways = Ways()
+        self.comes = comes
+        self._number = 0
+        self._until = self._opened = 0
+        self._ordered: list[tuple[int, ReportRow | int]] = []
+
+    def run(self, seconds: int, delay_ns: Callable[[], int] = lambda: 0) -> None:
+        """Let so many seconds pass.
+
+        Args:
+            delay_ns: of each message on the connection, which keeps their order.
+        """
+        for tenth in range(seconds * RATE_HZ):
+            now_ns = self._number * SECOND // RATE_HZ
+            self.ways.sent("heat", 7, self._number, now_ns)
+            if self.comes(self._number):
+                self._until, self._opened = self._number + 1, self._opened + 1
+            self._number += 1
+            said: list[ReportRow | int] = []
+            if tenth % RATE_HZ == 7 and self._opened:
+                said.append(ReportRow(1, 7, self._until, self._opened, 0))
+            if tenth % (2 * RATE_HZ) == 9:
+                said.append(now_ns)  # answers a ping of this moment
+            for one in said:
+                earliest_ns = self._ordered[-1][0] if self._ordered else 0
+                self._ordered.append((max(earliest_ns, now_ns + delay_ns()), one))
+            while self._ordered and self._ordered[0][0] <= now_ns:
+                _, one = self._ordered.pop(0)
+                if isinstance(one, ReportRow):
+                    self.ways.reported([one])
+                else:
+                    self.ways.answered(one)
 
 
 def test_a_few_losses_are_what_udp_is() -> None:
-    ways = Ways()
-    run(ways, 9)
-    assert not ways.lossy
+    gateway = Gateway(lambda number: number % 10 != 3)
+    gateway.run(60)
+    assert not gateway.ways.lossy
 
 
 def test_many_losses_are_not() -> None:
-    ways = Ways()
-    run(ways, 7, seconds=7)
-    assert ways.lossy == {"heat"}
-    ways.clear()
-    assert not ways.lossy
+    gateway = Gateway(lambda number: number % 10 > 2)
+    gateway.run(8)
+    assert gateway.ways.lossy == {"heat"}
+    gateway.ways.clear()
+    assert not gateway.ways.lossy
 
 
-def test_what_is_not_reported_yet_is_not_lost() -> None:
-    ways = Ways()
-    opened = 0
-    for tenth in range(200):
-        now_ns = tenth * SECOND // 10
-        ways.sent("heat", 7, now_ns)
-        # Nothing is lost; but it is reported after up to 1 s and 0.4 s of a slow way.
-        if tenth % 10 == 9:
-            opened = tenth + 1 - 4
-            ways.reported([ReportRow(1, 7, opened, opened, 0)], now_ns)
-        if tenth % 50 == 38:  # the judgement without a report comes at the worst of moments
-            ways.judge(now_ns)
-    assert not ways.lossy
+@given(st.integers(0, 2**32))
+def test_reports_that_come_late_are_no_losses(seed: int) -> None:
+    chance = random.Random(seed)
+    gateway = Gateway()
+    # A connection that loses segments itself: most come at once, and some after seconds.
+    gateway.run(60, lambda: chance.choice((0, 0, 0, chance.randrange(9 * SECOND))))
+    assert not gateway.ways.lossy
+
+
+def test_losses_are_seen_in_reports_that_come_late() -> None:
+    gateway = Gateway(lambda number: number % 10 > 2)
+    gateway.run(12, lambda: 3 * SECOND)
+    assert gateway.ways.lossy == {"heat"}
 
 
 def test_a_network_that_lets_none_through_is_noticed_without_a_report() -> None:
-    ways = Ways()
-    run(ways, 0, seconds=5, reports=False)
-    assert ways.lossy == {"heat"}
+    gateway = Gateway(lambda _: False)
+    gateway.run(6)
+    assert gateway.ways.lossy == {"heat"}
+
+
+def test_a_network_that_lets_none_through_any_more_is_noticed() -> None:
+    gateway = Gateway(lambda number: number < 30 * RATE_HZ)
+    gateway.run(30)
+    assert not gateway.ways.lossy
+    gateway.run(8)
+    assert gateway.ways.lossy == {"heat"}
 
 
 def test_few_frames_tell_nothing() -> None:
     ways = Ways()
-    for second in range(9):
-        ways.sent("heat", 7, second * SECOND)
-        ways.judge(second * SECOND)
+    for number in range(9):
+        ways.sent("heat", 7, number, number * SECOND)
+        ways.answered(number * SECOND)
     assert not ways.lossy
 
 
 def test_a_new_generation_is_counted_anew() -> None:
-    ways = Ways()
-    run(ways, 10)
-    for _ in range(5):
-        ways.sent("heat", 8, 10 * SECOND)
-    ways.reported([ReportRow(1, 8, 5, 5, 0)], 20 * SECOND)
+    gateway = Gateway()
+    gateway.run(10)
+    ways = gateway.ways
+    for number in range(5):
+        ways.sent("heat", 8, number, 10 * SECOND)
+    ways.reported([ReportRow(1, 8, 5, 5, 0)])
+    ways.answered(20 * SECOND)
     assert not ways.lossy
