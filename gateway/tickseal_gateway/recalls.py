@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tickseal import events as ev
-from tickseal.core.errors import LinkError, StoreError
+from tickseal.core.errors import LinkError, TicksealError
 from tickseal.rules import PART_MAX_BYTES
 from tickseal.session import State
 from tickseal_gateway.recordings.grant_file import GrantEncoder
@@ -48,7 +48,7 @@ class Recalls:
                 for start in range(0, len(part), PART_MAX_BYTES):
                     if not await self._send(connection, part[start : start + PART_MAX_BYTES]):
                         return
-        except StoreError as error:
+        except TicksealError as error:
             _logger.error("a recall of %s failed: %s", event.stream_id, error)  # noqa: TRY400 - told
             await self._send(connection, b"", reason="error", is_last=True)
             return

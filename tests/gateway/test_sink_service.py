@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from running_gateway import Done, GatewayFactory, run, tickseal
 from source_device import Device, until
-from tickseal_gateway.recordings.grant_file import read_grant_file
+from tickseal_gateway.recordings.grant_file import GrantEncoder, read_grant_file
 from tickseal_gateway.recordings.opening import RecordingOpener
 from tickseal_gateway.recordings.playing import to_tai
 from tickseal_gateway.sink.config import SinkSettings, load
@@ -305,6 +305,35 @@ def test_a_large_recording_comes_whole_while_live_frames_go_on(
                 assert sizes == [100_000] * 40
                 await device.udp.send(device.seal(b"live"))
                 await until(lambda: sink.status()["streams"][0]["frames"] == before + 1)
+
+    run(main())
+
+
+def test_a_sink_is_told_when_its_recall_fails_at_the_gateway(
+    gateways: GatewayFactory, settings: SinkSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> Any:
+        raise LocalProtocolError("a grant that cannot be")
+
+    monkeypatch.setattr(GrantEncoder, "encode", fails)
+
+    async def main() -> None:
+        async with gateways.inside(RECORD) as view:
+            device = await source(view)
+            await enrol(view, settings)
+            await view.allow("office", "garden", None, 1)
+            async with running(settings) as sink, device.connected():
+                await until(lambda: sink.status()["gateway"]["is_up"])
+                await device.open()
+                await device.send(1)
+
+                def is_recorded() -> bool:
+                    outputs: Any = view.snapshot()["outputs"]
+                    return any(r["name"] == "recordings" and r["written"] for r in outputs)
+
+                await until(is_recorded)
+                with pytest.raises(StoreError, match="could not read its recording"):
+                    await recalled(sink, "garden", (0, to_tai(time.time_ns()) + 10**9))
 
     run(main())
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tickseal import control, primitives
+from tickseal.core import constants
 from tickseal.core.errors import RemoteProtocolError, StoreError
 from tickseal.core.keytree import Walker
 from tickseal.generation import Generation
@@ -13,6 +14,8 @@ from tickseal_gateway.recordings.blocks import Row, decode_block
 from tickseal_gateway.recordings.files import Entry, Kind, RecordReader
 
 Node = tuple[int, int, bytes]
+#: Of one grant (docs/protocol.md section 7.6).
+_NODES_MOST = 2 * constants.DEPTH_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,7 @@ def cut(
 ) -> Iterator[tuple[tuple[int, int], list[Node]]]:
     """Yield spans of ticks that grants of one generation cover, cut to a span, with their nodes.
 
+    Each has as many nodes as one grant may have: what was written bit by bit stays in small nodes.
     Costs at most `depth` key steps at each end of a span, however long it is.
     """
     bits = parameters.epoch_bits
@@ -98,9 +102,11 @@ def cut(
     for run in _runs(node for grant in grants for node in grant.nodes):
         walker = Walker(primitives, run)
         start, end = max(first, walker.start), min(until, walker.end)
-        if start < end:
-            span = max(ticks[0], start << bits), min(ticks[1], end << bits)
-            yield span, walker.cover(start, end)
+        nodes = walker.cover(start, end) if start < end else []
+        for place in range(0, len(nodes), _NODES_MOST):
+            few = nodes[place : place + _NODES_MOST]
+            start, end = few[0][1] << few[0][0], few[-1][1] + 1 << few[-1][0]
+            yield (max(ticks[0], start << bits), min(ticks[1], end << bits)), few
 
 
 def _runs(nodes: Iterable[Node]) -> Iterator[list[Node]]:
