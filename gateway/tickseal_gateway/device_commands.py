@@ -82,13 +82,16 @@ def rename(
     typer.echo(f"{name} is now {new_name}")
 
 
-@app.command(epilog=_TAG_EXAMPLES, context_settings={"ignore_unknown_options": True})
+@app.command(
+    epilog=_TAG_EXAMPLES,
+    # No short options here, not even -h: -TAG would be taken for a few of them.
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
 def tag(
     device: str,
     changes: Annotated[
         list[str] | None, typer.Argument(metavar="[+TAG|-TAG]...", help="To give, to take away.")
     ] = None,
-    # No short options here: -TAG would be taken for one.
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE")] = None,
     state: StateOption = None,
     as_json: JsonOption = False,

@@ -40,7 +40,8 @@ class Upkeep:
         self._controller = controller
         self._watch = watch
         self._note_generations = note_generations
-        self._asked_ns: dict[int, int] = {}
+        # Per stream: the generation that is to be replaced, and when its device was asked.
+        self._asked: dict[int, tuple[int, int]] = {}
         # Per stream: segments refused by each reason that counts, and frames opened, a second ago.
         self._before: dict[int, tuple[tuple[int, ...], int]] = {}
         self._seconds = 0
@@ -134,9 +135,9 @@ class Upkeep:
         is_nearly_exhausted = held.generation.epoch(max(0, opener.highest_tick)) > epochs * 0.9
         if not (is_old or is_long or is_nearly_exhausted):
             return
-        asked = self._asked_ns.get(stream.handle)
-        if asked is None or monotonic_ns - asked >= _REKEY_AGAIN_NS:
-            self._asked_ns[stream.handle] = monotonic_ns
+        number, asked_ns = self._asked.get(stream.handle, (None, 0))
+        if number != held.generation.number or monotonic_ns - asked_ns >= _REKEY_AGAIN_NS:
+            self._asked[stream.handle] = held.generation.number, monotonic_ns
             connection.session.rekey(stream.handle)
 
 

@@ -227,6 +227,9 @@ def test_commands_tag_limit_and_list_without_a_running_gateway(gateways: Gateway
     done = gateways.command("tag", "garden", "-old", "+cold", "--json")
     assert json.loads(done.stdout) == ["cold", "greenhouse"]
     assert gateways.command("tag", "garden", "-cold").stdout == "garden: greenhouse\n"
+    gateways.command("tag", "garden", "+south")
+    done = gateways.command("tag", "garden", "-south")
+    assert done.stdout == "garden: greenhouse\n", "the h in it asks for no help"
     assert "is no tag" in gateways.command("tag", "garden", "+Nope").stderr
     done = gateways.command("limit", "garden", "--rate", "100kB", "--streams", "4")
     assert done.stdout == "garden: 4 streams, 100kB/s\n"

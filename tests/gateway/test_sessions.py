@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, reading, until
+from tickseal_gateway import upkeep
 from tickseal_gateway.view import View
 
 from tickseal import events as ev
@@ -110,17 +111,41 @@ def test_a_stream_is_rekeyed_on_demand_and_no_frame_is_lost(gateways: GatewayFac
     run(main())
 
 
-def test_a_generation_is_renewed_by_volume(gateways: GatewayFactory) -> None:
+def test_generations_are_renewed_by_volume_one_after_the_other(gateways: GatewayFactory) -> None:
     async def main() -> None:
         async with gateways.inside("[policy]\nrenew_frames = 1000\n") as view:
             device = await enrolled(view)
             async with device.connected():
-                await device.open()
-                for _ in range(10):
-                    for value in range(100):
-                        await device.send(value)
-                    await until(lambda: frames(view) % 100 == 0)
-                await device.wait_for(ev.RekeyRequested)
+                for _ in range(2):
+                    since = len(device.events)
+                    await device.open()
+                    for _ in range(10):
+                        for value in range(100):
+                            await device.send(value)
+                        await until(lambda: frames(view) % 100 == 0)
+                    await device.wait_for(ev.RekeyRequested, since=since)
+
+    run(main())
+
+
+def test_generations_are_renewed_by_time_one_after_the_other(
+    gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_ns = [0]
+    real = upkeep.boottime_ns
+    monkeypatch.setattr(upkeep, "boottime_ns", lambda: real() + passed_ns[0])
+
+    async def main() -> None:
+        async with gateways.inside('[policy]\nrenew_after = "12h"\n') as view:
+            device = await enrolled(view)
+            async with device.connected():
+                for _ in range(2):
+                    since = len(device.events)
+                    await device.open()
+                    # The generation is as old as the real clock says: it moves in jumps alone.
+                    passed_ns[0] = 12 * 3600 * 10**9
+                    await device.wait_for(ev.RekeyRequested, since=since)
+                    passed_ns[0] = 0
 
     run(main())
 
