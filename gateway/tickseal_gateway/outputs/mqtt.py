@@ -23,6 +23,8 @@ _KEEP_ALIVE_S = 20
 _CONNECT_S = 2.0
 #: How long a write waits until the broker has taken it.
 _WRITTEN_S = 5.0
+#: How soon a write that waits sees that its connection is gone.
+_LOOK_S = 0.1
 _RECONNECT_MOST_S = 30
 #: Series that are announced; more are published without.
 _ENTITIES_MOST = 2000
@@ -84,6 +86,7 @@ class MQTTOutput:
         client.will_set(self._topics.availability, _OFFLINE, qos=1, retain=True)
         client.reconnect_delay_set(1, _RECONNECT_MOST_S)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -111,8 +114,13 @@ class MQTTOutput:
             last = self._publish_reading(reading, now_ns) or last
         for picture in pictures.values():
             last = self._publish_picture(picture, now_ns) or last
-        if last is not None:
+        if last is None:
+            return
+        try:
             self._wait_for(last)
+        except LinkError:
+            self._sent_ns.clear()  # when they come again, they are due
+            raise
 
     def close(self) -> None:
         """Say that the gateway is gone, and disconnect."""
@@ -124,12 +132,18 @@ class MQTTOutput:
                 info.wait_for_publish(1.0)
         self._client.disconnect()
         self._client.loop_stop()
+        # paho closes the last of its sockets when nobody holds it: it must not hold itself, by us.
+        self._client.on_connect = self._client.on_connect_fail = None
+        self._client.on_disconnect = self._client.on_message = None
 
     def _require_connection(self) -> None:
         self._start()
         if not self._connected.wait(_CONNECT_S):
-            why = self._refusal or "is it running, and may this machine reach it?"
-            raise LinkError(f"no connection to the MQTT broker {self._where}: {why}")
+            raise self._no_connection()
+
+    def _no_connection(self) -> LinkError:
+        why = self._refusal or "is it running, and may this machine reach it?"
+        return LinkError(f"no connection to the MQTT broker {self._where}: {why}")
 
     def _start(self) -> None:
         with self._lock:
@@ -182,15 +196,22 @@ class MQTTOutput:
         self._announce(device)
 
     def _wait_for(self, info: paho.MQTTMessageInfo) -> None:
-        try:
-            info.wait_for_publish(_WRITTEN_S)
-            done = info.is_published()
-        except (RuntimeError, ValueError):  # the connection broke
-            done = False
-        if not done:
-            raise LinkError(
-                f"the MQTT broker {self._where} did not take a message in {_WRITTEN_S:g} s"
-            )
+        deadline = time.monotonic() + _WRITTEN_S
+        while True:
+            # Before the message: paho keeps one of a lost connection, to give it up at the next.
+            is_connected = self._connected.is_set()
+            try:
+                info.wait_for_publish(_LOOK_S)
+                if info.is_published():
+                    return
+            except RuntimeError:  # paho had no connection, or lost it
+                is_connected = False
+            if not is_connected:
+                raise self._no_connection()
+            if time.monotonic() > deadline:
+                raise LinkError(
+                    f"the MQTT broker {self._where} did not take a message in {_WRITTEN_S:g} s"
+                )
 
     # --- On the event loop ---
 
@@ -201,9 +222,7 @@ class MQTTOutput:
         streams: list[Json] = snapshot["streams"]  # type: ignore[assignment]
         with self._lock:
             self._devices = [device for device in devices if device["state"] != "revoked"]
-        if not self._client.is_connected():
-            return
-        if self._health is not None and not self._health.is_published():
+        if not self._connected.is_set() or (self._health is not None and _waits(self._health)):
             return
         self._publish_health()
         for stream in streams:
@@ -261,6 +280,9 @@ class MQTTOutput:
         self._announce_all()
         self._connected.set()
 
+    def _on_connect_fail(self, _client: paho.Client, _data: object) -> None:
+        self._refusal = ""  # nobody is there to refuse any more
+
     def _on_disconnect(
         self,
         _client: paho.Client,
@@ -297,6 +319,14 @@ class MQTTOutput:
 
     def _config_topic(self, device: str) -> str:
         return f"{self._prefix}/device/{object_id(self._topics.root, device)}/config"
+
+
+def _waits(info: paho.MQTTMessageInfo) -> bool:
+    """Tell whether a message is still to be written; one that was lost is not."""
+    try:
+        return not info.is_published()
+    except RuntimeError:
+        return False
 
 
 def _content_type(text: str) -> Properties:
