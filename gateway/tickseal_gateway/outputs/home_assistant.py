@@ -32,8 +32,8 @@ _CLASSES: dict[str, tuple[str | None, str]] = {
     "m/s": ("speed", "m/s"),
     "kg": ("weight", "kg"),
     "g": ("weight", "g"),
-    "m3": ("volume", "m³"),
-    "l": ("volume", "L"),
+    "m3": ("volume_storage", "m³"),
+    "l": ("volume_storage", "L"),
     "%EL": ("battery", "%"),
     "/": (None, "ratio"),
 }
@@ -139,18 +139,22 @@ def health(device: Json) -> Json:
 
 def _component(device: str, entity: Entity, topics: Topics) -> Json:
     topic = topics.state(device, entity)
+    # Home Assistant puts the device's name before it.
+    stream = entity.stream.removeprefix(f"{device}/")
     if entity.kind == "picture":
-        return {"platform": "camera", "name": entity.stream, "topic": topic}
+        return {"platform": "camera", "name": stream, "topic": topic}
     component: Json = {
-        "name": f"{entity.stream} {entity.name}",
+        "name": f"{stream} {entity.name}",
         "state_topic": topic,
         "json_attributes_topic": topic,
     }
     if entity.kind == "truth":
-        template = "{{ 'ON' if value_json.value else 'OFF' }}"
+        template = _truth("value")
         return {**component, "platform": "binary_sensor", "value_template": template}
-    component |= {"platform": "sensor", "value_template": "{{ value_json.value }}"}
+    # A state has 255 characters at most.
+    component |= {"platform": "sensor", "value_template": "{{ (value_json.value | string)[:255] }}"}
     if entity.kind == "number":
+        component["value_template"] = "{{ value_json.value }}"
         device_class, unit = _CLASSES.get(entity.unit or "", (None, entity.unit))
         component["state_class"] = "measurement"
         if device_class:
@@ -174,14 +178,11 @@ def _health_components(device: str, topics: Topics) -> dict[str, Json]:
         }
 
     def truth(name: str, key: str, device_class: str, on: str = "true", off: str = "false") -> Json:
-        value = f"value_json.{key}"
-        # 'None' is what Home Assistant takes for unknown.
-        template = f"{{{{ 'ON' if {value} is {on} else 'OFF' if {value} is {off} else 'None' }}}}"
         return {
             "platform": "binary_sensor",
             "name": name,
             "state_topic": topic,
-            "value_template": template,
+            "value_template": _truth(key, on, off),
             "device_class": device_class,
         }
 
@@ -202,6 +203,12 @@ def _health_components(device: str, topics: Topics) -> dict[str, Json]:
         ),
         "clock_disagrees": truth("Clock disagrees", "clock_agrees", "problem", "false", "true"),
     }
+
+
+def _truth(key: str, on: str = "true", off: str = "false") -> str:
+    value = f"value_json.{key}"
+    # 'None' is what Home Assistant takes for unknown.
+    return f"{{{{ 'ON' if {value} is {on} else 'OFF' if {value} is {off} else 'None' }}}}"
 
 
 def _key(entity: Entity) -> str:

@@ -39,8 +39,11 @@ _UNITS = {
     "speed": {"m/s", "km/h", "mm/s"},
     "weight": {"kg", "g", "mg", "µg"},
     "volume": {"L", "mL", "m³"},
+    "volume_storage": {"L", "mL", "m³"},
     "battery": {"%"},
 }
+#: Device classes that are never a measurement: Home Assistant warns, and keeps no statistics.
+_NOT_MEASURED = {"volume", "energy", "gas", "water", "monetary", "date", "timestamp", "enum"}
 _BINARY_CLASSES = {"connectivity", "problem", "door", "motion", "power", "running"}
 _DEVICE = {
     "identifiers", "connections", "name", "manufacturer", "model", "model_id", "hw_version",
@@ -78,6 +81,7 @@ def _check(component: Any) -> None:
         assert component.get("state_class") in (None, "measurement", "total", "total_increasing")
         if "device_class" in component:
             assert component["unit_of_measurement"] in _UNITS[component["device_class"]]
+            assert component["device_class"] not in _NOT_MEASURED
         if "state_class" not in component:
             assert "unit_of_measurement" not in component
     if platform == "binary_sensor" and "device_class" in component:

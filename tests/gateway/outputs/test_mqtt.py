@@ -42,12 +42,12 @@ def test_home_assistant_is_told_of_every_entity(output: MQTTOutput, listener: Li
     check_device_discovery(told)
     assert told["device"]["name"] == "garden"
     by_name = {each["name"]: each for each in told["components"].values()}
-    air = by_name["garden/temperature air"]
+    air = by_name["temperature air"]
     assert (air["platform"], air["device_class"], air["unit_of_measurement"]) == (
         "sensor", "temperature", "°C",
     )  # fmt: skip
     assert air["state_topic"] == "tickseal/garden/garden/temperature/air"
-    assert by_name["garden/temperature door"]["platform"] == "binary_sensor"
+    assert by_name["temperature door"]["platform"] == "binary_sensor"
     assert by_name["garden/camera"]["platform"] == "camera"
     for name in ("Clock offset", "Clock uncertainty", "Clock unsynchronised", "Connected"):
         assert by_name[name]["entity_category"] == "diagnostic"
@@ -65,8 +65,8 @@ def test_templates_give_what_home_assistant_shows(output: MQTTOutput, listener: 
         template = jinja2.Template(each["value_template"])
         shown[each["name"]] = template.render(value_json=value_json)
     assert shown == {
-        "garden/temperature air": "20.5",
-        "garden/temperature door": "OFF",
+        "temperature air": "20.5",
+        "temperature door": "OFF",
         "Connected": "ON",
         "Clock offset": "-1.25",
         "Clock uncertainty": "0.8",
