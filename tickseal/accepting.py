@@ -16,21 +16,21 @@ class Interval(Protocol):
 
     @property
     def earliest_ns(self) -> int:
-        """Now is not before this instant, ns TAI."""
+        """Now is not before this instant, ns TAI, u64."""
         ...
 
     @property
     def latest_ns(self) -> int:
-        """Now is not after this instant, ns TAI."""
+        """Now is not after this instant, ns TAI, u64."""
         ...
 
 
 def check_range(from_tick: int, until_tick: int, bits: int) -> None:
     """Raise LocalProtocolError where there is no such backfill range (section 4)."""
     widest = 1 << (bits - 1)
-    if not 0 <= from_tick < until_tick <= from_tick + widest:
+    if not 0 <= from_tick < until_tick <= min(from_tick + widest, 1 << 64):
         raise LocalProtocolError(
-            f"a backfill range spans 1 to {widest} ticks, not {from_tick} to {until_tick}"
+            f"a backfill range has 1 to {widest} ticks below 2^64, not {from_tick} to {until_tick}"
         )
 
 

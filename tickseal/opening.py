@@ -171,7 +171,7 @@ class FrameOpener(AcceptedTicks):
 
     # The checks stand in one function, in the protocol's order: calls would cost a third more time.
     def open(  # noqa: PLR0912, PLR0915
-        self, segment: Buffer, now: Interval
+        self, segment: Buffer, now: Interval, /
     ) -> OpenedSegment | Refused:
         """Return the opened segment, or the reason why it was refused.
 
@@ -278,7 +278,9 @@ class FrameOpener(AcceptedTicks):
             self._move_to(tick)
         return _new_tuple(OpenedSegment, (payload, number, index, tick, flags, kind))
 
-    def open_many(self, segments: Iterable[Buffer], now: Interval) -> list[OpenedSegment | Refused]:
+    def open_many(
+        self, segments: Iterable[Buffer], now: Interval, /
+    ) -> list[OpenedSegment | Refused]:
         """Do open() for each segment, in order.
 
         Natively it takes less time than as many calls, and leaves the interpreter to other threads
@@ -287,7 +289,7 @@ class FrameOpener(AcceptedTicks):
         return [self.open(segment, now) for segment in segments]
 
     def open_frames(
-        self, segments: Iterable[Buffer], now: Interval
+        self, segments: Iterable[Buffer], now: Interval, /
     ) -> tuple[list[Frame | OpenedSegment], int, int]:
         """Open segments, and return what was opened, in order: a frame that came in one as such.
 

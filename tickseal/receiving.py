@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tickseal.accepting import Interval
 from tickseal.assembly import FrameAssembler
@@ -17,7 +17,6 @@ from tickseal.summary import Summary
 
 __all__ = ["Frame", "ReceivedGeneration", "SegmentReceiver", "Tap", "by_place"]
 
-_T = TypeVar("_T")
 _HEAD_BYTES = constants.HEADER_BYTES[Profile.STANDARD]
 _FIRST_BYTE = constants.VERSION << 4
 
@@ -58,7 +57,7 @@ Tap = Callable[[ReceivedGeneration, Buffer, OpenedSegment], None]
 
 
 class _Stream:
-    __slots__ = ("by_low_bits", "handle", "is_revoked", "latest", "unheld")
+    __slots__ = ("by_low_bits", "handle", "is_revoked", "latest")
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -67,7 +66,6 @@ class _Stream:
         # Of which the last segment was.
         self.latest: ReceivedGeneration | None = None
         self.is_revoked = False
-        self.unheld = 0
 
 
 Held = tuple[_Stream, ReceivedGeneration]
@@ -79,16 +77,16 @@ def _place(low: int, handle: int) -> bytes:
 
 
 def by_place(
-    segments: Iterable[Buffer], places: Mapping[bytes, _T]
-) -> tuple[list[tuple[_T, list[Buffer]]], list[Buffer]]:
+    segments: Iterable[Buffer], places: Mapping[bytes, object]
+) -> tuple[dict[bytes, list[Buffer]], list[Buffer]]:
     """Put together what a batch holds for one generation: it is opened in one call.
 
     Args:
         segments: with the standard header, or anything else.
         places: what is held, by generation and handle as in the header.
     Returns:
-        What is held with its segments, in the order of the first of them; and all that belongs
-        nowhere, of which version and header were checked just the same.
+        The segments of each place that is held, in the order of the first of them; and all that
+        belongs nowhere, of which version and header were checked just the same.
     """
     runs: dict[bytes, list[Buffer]] = {}
     strangers: list[Buffer] = []
@@ -98,7 +96,7 @@ def by_place(
             strangers.append(segment)
         else:
             runs.setdefault(place, []).append(segment)
-    return [(places[place], run) for place, run in runs.items()], strangers
+    return runs, strangers
 
 
 #: The one without native code; it stays complete.
@@ -117,6 +115,7 @@ class SegmentReceiver:
     Attributes:
         refusals: segments refused before any generation was found, by reason; the others are
             counted by the openers.
+        unheld: those of a known stream that were of a generation not held, by handle.
         tap: is told of every segment that was opened, as it came; None where nobody asks. It must
             not raise, nor change what the receiver holds.
     """
@@ -130,6 +129,7 @@ class SegmentReceiver:
         "_streams",
         "refusals",
         "tap",
+        "unheld",
     )
 
     def __init__(self, profile: Profile = Profile.STANDARD) -> None:
@@ -141,6 +141,7 @@ class SegmentReceiver:
         # The same by what the standard header holds of generation and handle.
         self._places: dict[bytes, Held] = {}
         self.refusals: Counter[str] = Counter()
+        self.unheld: Counter[int] = Counter()
         self.tap: Tap | None = None
 
     def install(
@@ -185,11 +186,6 @@ class SegmentReceiver:
                 return received
         return None
 
-    def unheld(self, handle: int) -> int:
-        """Return how many segments of a known stream were refused as of a generation not held."""
-        stream = self._streams.get(handle & self._handle_mask)
-        return stream.unheld if stream else 0
-
     def erase(self, handle: int, number: int) -> None:
         """Erase one generation and its secrets; nothing happens where it is not held."""
         stream = self._streams.get(handle & self._handle_mask)
@@ -211,27 +207,27 @@ class SegmentReceiver:
         """Erase a stream and all trace of its handle."""
         self.revoke(handle)
         del self._streams[handle & self._handle_mask]
+        self.unheld.pop(handle, None)
 
     def expire(self, now: Interval) -> list[ReceivedGeneration]:
         """Erase and return the generations whose overlap has passed. Call about once a second."""
-        ended: list[ReceivedGeneration] = []
-        for stream in self._streams.values():
-            for low, received in list(stream.by_low_bits.items()):
-                ends_at_ns = received.ends_at_ns
-                # What is backfilled ends when the source says so, not by the clock.
-                if (
-                    ends_at_ns is not None
-                    and received.opener.is_live
-                    and now.earliest_ns > ends_at_ns
-                ):
-                    self._drop(stream, low)
-                    ended.append(received)
-        return ended
+        # What is backfilled ends when the source says so, not by the clock.
+        ended = [
+            (stream, low)
+            for stream in self._streams.values()
+            for low, received in stream.by_low_bits.items()
+            if received.ends_at_ns is not None
+            and received.opener.is_live
+            and now.earliest_ns > received.ends_at_ns
+        ]
+        return [self._drop(stream, low) for stream, low in ended]
 
-    def _drop(self, stream: _Stream, low: int) -> None:
-        """Erase a generation."""
-        stream.by_low_bits.pop(low).opener.clear()
+    def _drop(self, stream: _Stream, low: int) -> ReceivedGeneration:
+        """Erase a generation, and return what it was."""
+        received = stream.by_low_bits.pop(low)
+        received.opener.clear()
         del self._places[_place(low, stream.handle)]
+        return received
 
     def receive(self, segments: Iterable[Buffer], now: Interval) -> list[Frame]:
         """Return the frames that a batch of segments completes.
@@ -252,8 +248,9 @@ class SegmentReceiver:
                     self._open_run(*found, [segment], now, frames)
             return frames
         runs, strangers = by_place(segments, self._places)
-        open_run = self._open_run
-        for (stream, received), run in runs:
+        places, open_run = self._places, self._open_run
+        for place, run in runs.items():
+            stream, received = places[place]
             open_run(stream, received, run, now, frames)
         for segment in strangers:
             self._refuse(segment, str(self._find(segment)))
@@ -301,7 +298,7 @@ class SegmentReceiver:
     def _refuse(self, segment: Buffer, reason: str) -> None:
         self.refusals[reason] += 1
         if reason == errors.UNKNOWN_GENERATION:
-            self._streams[self._handle(segment)].unheld += 1
+            self.unheld[self._streams[self._handle(segment)].handle] += 1
 
     def _find(self, segment: Buffer) -> tuple[_Stream, ReceivedGeneration] | str:
         """Return whose segment this is, or the reason to refuse it: the opener's first checks."""

@@ -89,7 +89,7 @@ class FrameSealer:
         return -1 if self._tick is None else self._tick
 
     def seal(
-        self, payload: Buffer, tick: int, flags: int = 0, kind: int = constants.KIND_FRAME
+        self, payload: Buffer, tick: int, flags: int = 0, kind: int = constants.KIND_FRAME, /
     ) -> list[bytes]:
         """Return the segments of one frame, in order.
 
@@ -141,7 +141,9 @@ class FrameSealer:
             head + hashed + cipher.encrypt(number_8 + b"\0\0\0\0", payload, head + self._context)
         ]
 
-    def seal_many(self, payloads: Iterable[Buffer], tick: int, flags: int = 0) -> list[list[bytes]]:
+    def seal_many(
+        self, payloads: Iterable[Buffer], tick: int, flags: int = 0, /
+    ) -> list[list[bytes]]:
         """Return the segments of each of many frames of one tick, in order.
 
         Natively it takes less time than as many calls. Where it raises, the frames before have

@@ -34,7 +34,7 @@ def sealed(sealer: FrameSealer, count: int, *, summary: bool = False) -> Frames:
             number = sealer.frame_number
             says = Summary(until_frame=number, from_tick=1, until_tick=tick + 1, is_final=True)
             frames.append(
-                (tick, number, sealer.seal(says.encode(), tick, kind=constants.KIND_SUMMARY))
+                (tick, number, sealer.seal(says.encode(), tick, 0, constants.KIND_SUMMARY))
             )
     return frames
 

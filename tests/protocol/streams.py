@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import native_memory
 from hypothesis import strategies as st
 
 from tickseal import (
@@ -19,7 +20,9 @@ from tickseal import (
     StreamParameters,
     Suite,
 )
+from tickseal.core.keytree import Walker
 from tickseal.opening import PureFrameOpener
+from tickseal.sealing import PureFrameSealer
 
 SECOND = 1_000_000_000
 T0 = 1_800_000_000 * SECOND
@@ -61,6 +64,14 @@ def reading(settings: StreamParameters, tick: int, width_ns: int = 0) -> Reading
     return Reading(middle - width_ns // 2, middle + width_ns // 2)
 
 
+def skip_to(sealer: FrameSealer, number: int) -> None:
+    """Give the next frame a number that it would have after many more."""
+    if isinstance(sealer, PureFrameSealer):
+        sealer._number = number
+    else:
+        native_memory.skip_to(sealer, number)
+
+
 def reason(answer: OpenedSegment | Refused) -> str:
     """Why a segment was refused, or "opened"."""
     return answer.reason if isinstance(answer, Refused) else "opened"
@@ -68,12 +79,23 @@ def reason(answer: OpenedSegment | Refused) -> str:
 
 def known(opener: FrameOpener) -> list[tuple[int, int]]:
     """Tick and frame of each frame key that is kept."""
-    return list(opener._known if isinstance(opener, PureFrameOpener) else opener._held[0])
+    return list(
+        opener._known if isinstance(opener, PureFrameOpener) else native_memory.known(opener)
+    )
 
 
 def prepared(opener: FrameOpener) -> list[int]:
     """The ticks of which the way to frame keys is kept."""
-    return list(opener._keys._ticks if isinstance(opener, PureFrameOpener) else opener._held[1])
+    return list(
+        opener._keys._ticks
+        if isinstance(opener, PureFrameOpener)
+        else native_memory.prepared(opener)
+    )
+
+
+def path(walker: Walker) -> list[tuple[int, int, bytes]]:
+    """The nodes on the way to the last leaf that was asked for."""
+    return walker._path if hasattr(walker, "_path") else native_memory.path(walker)
 
 
 def first_tick(opener: FrameOpener) -> int | None:
@@ -91,7 +113,7 @@ def state(opener: FrameOpener) -> list[Any]:
     if isinstance(opener, PureFrameOpener):
         window = [list(opener._replay._numbers), list(opener._replay._segments)]
     else:
-        window = list(opener._held[2:])
+        window = native_memory.replay_window(opener)
     return [
         opener.opened,
         opener.highest_tick,

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import any_parameters, generation, parameters
+from streams import any_parameters, generation, parameters, path
 
 from tickseal import Generation, StreamParameters, primitives
 from tickseal.core import keyschedule
@@ -16,7 +16,7 @@ frames = st.integers(0, 2**64 - 1)
 def behind(keys: FrameKeys, epoch: int) -> set[int]:
     """Epochs before this one that anything in its hands derives."""
     walker = keys._generation.walker
-    nodes = walker.nodes() + walker._path
+    nodes = walker.nodes() + path(walker)
     reached = {index << level for level, index, _ in nodes}
     reached |= {keys._generation.epoch(tick) for tick in keys._ticks}
     return {found for found in reached if found < epoch}

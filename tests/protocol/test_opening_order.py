@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from streams import SECOND, generation, pair, parameters, reading, reason, state
+from streams import SECOND, generation, pair, parameters, reading, reason, skip_to, state
 
 from tickseal import FrameOpener, FrameSealer
 from tickseal.core import constants, errors
@@ -60,7 +60,7 @@ def test_of_all_faults_together_the_first_check_names_the_reason(profile: int) -
     sink = parameters(profile=profile, depth=7, past_ns=SECOND // 5)
     sealer, opener = FrameSealer(generation(sink)), FrameOpener(generation(sink))
     now = reading(sink, 126)
-    sealer._number = 1999
+    skip_to(sealer, 1999)
     (before,) = sealer.seal(b"payload", 126)
     assert reason(opener.open(before, now)) == "opened"
     (good,) = sealer.seal(b"payload", 127)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import any_parameters, generation, pair, parameters, vectors
+from streams import any_parameters, generation, pair, parameters, path, skip_to, vectors
 
 from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters, primitives, sealing
 from tickseal.core import constants
@@ -47,7 +47,7 @@ def test_seals_the_golden_frames(name: str) -> None:
     for frame in SEGMENTS["frames"]:
         if frame["stream"] == name:
             sealer = FrameSealer(golden(name))
-            sealer._number = frame["frame"]
+            skip_to(sealer, frame["frame"])
             payload = bytes.fromhex(frame["payload"])
             segments = sealer.seal(payload, frame["tick"], frame["flags"], frame["kind"])
             assert segments == [bytes.fromhex(one["segment"]) for one in frame["segments"]]
@@ -155,7 +155,7 @@ def test_the_first_tick_is_0_at_the_earliest(depth: int) -> None:
 
 def test_the_last_frame_number_ends_the_generation() -> None:
     sealer, _ = pair()
-    sealer._number = constants.EVERY_FRAME_OF_INTERVAL - 1
+    skip_to(sealer, constants.EVERY_FRAME_OF_INTERVAL - 1)
     assert sealer.seal(b"", 0)
     with pytest.raises(ExhaustedError, match="used up"):
         sealer.seal(b"", 0)
@@ -191,7 +191,7 @@ def test_holds_no_node_that_reaches_behind_its_tick() -> None:
     for tick in (0, 1, 2, 9, 9, 30, 127):
         sealer.seal(b"", tick)
         walker = sealer.generation.walker
-        assert not walker._path
+        assert not path(walker)
         assert all(index << level > tick >> 1 for level, index, _ in walker.nodes())
 
 

@@ -86,16 +86,12 @@ static bool begin(Aead *aead, const uint8_t *key, const uint8_t *nonce, const ui
                   int aad_bytes, int size) {
     /* To set the nonce alone takes a third of the time. */
     size_t key_bytes = (size_t)SUITES[aead->suite].key_bytes;
-    if (aead->has_key && libcrypto.CRYPTO_memcmp(aead->key, key, key_bytes) == 0)
-        key = NULL;
-    else
-        aead->has_key = false;
-    if (!libcrypto.EVP_CipherInit_ex(aead->context, NULL, NULL, key, nonce, -1))
+    bool is_same = aead->has_key && libcrypto.CRYPTO_memcmp(aead->key, key, key_bytes) == 0;
+    aead->has_key =
+        libcrypto.EVP_CipherInit_ex(aead->context, NULL, NULL, is_same ? NULL : key, nonce, -1);
+    if (!aead->has_key)
         return false;
-    if (key != NULL) {
-        memcpy(aead->key, key, key_bytes);
-        aead->has_key = true;
-    }
+    memcpy(aead->key, key, key_bytes);
     int written;
     /* CCM takes the size in before anything else, and the additional data whole. */
     if (aead->suite == AES_128_CCM_8 &&

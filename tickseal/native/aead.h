@@ -1,6 +1,5 @@
 /* The AEAD of each suite over libcrypto's EVP, with contexts that are used again. */
-#ifndef TICKSEAL_AEAD_H
-#define TICKSEAL_AEAD_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -35,5 +34,3 @@ bool aead_seal(Aead *aead, const uint8_t *key, const uint8_t nonce[NONCE_BYTES],
  * follows the ciphertext does not verify. */
 bool aead_open(Aead *aead, const uint8_t *key, const uint8_t nonce[NONCE_BYTES], const uint8_t *aad,
                int aad_bytes, const uint8_t *sealed, int size, uint8_t *out);
-
-#endif

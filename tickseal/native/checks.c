@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-int check_form(const Layout *layout, const uint8_t head[HEADER_MOST], size_t size, Header *header) {
+/* Checks 1 to 4, but for what the receiver does before an opener is found. */
+static int check_form(const Layout *layout, const uint8_t *head, size_t size, Header *header) {
+    if (size < layout->head_bytes)
+        return TRUNCATED;
     header->kind = head[0] ^ (VERSION << 4 | (layout->compact ? KIND_COMPACT : 0));
     if (header->kind > 1)
         return WRONG_VERSION;
@@ -42,21 +45,18 @@ int check_form(const Layout *layout, const uint8_t head[HEADER_MOST], size_t siz
     return OPENED;
 }
 
-int check_place(const Opener *self, Header *header) {
+/* Checks 5 and 6. The header's tick and number are low bits so far; here they become whole. */
+static int check_place(const Opener *self, Header *header) {
     const Ticks *ticks = &self->ticks;
-    /* Tick and number are low bits so far; here they become whole. */
     uint64_t mask = (UINT64_C(1) << self->layout.tick_bits) - 1;
-    uint64_t ahead = (header->tick - ticks->base) & mask;
-    int64_t place = (int64_t)ahead;
-    if (place > ticks->upper)
-        return ticks->above;
-    if (place < ticks->lower)
-        return LATE;
-    if (place < ticks->held_from || place >= ticks->held_until)
-        return place < ticks->count ? LATE : EXHAUSTED;
+    uint64_t ahead = (header->tick - ticks->lower) & mask, tick = ticks->lower + ahead;
+    if (ahead >= ticks->count)
+        return ahead < ticks->room ? ticks->above : LATE;
+    if (tick < ticks->held_first || tick > ticks->held_last)
+        return tick > self->timing.last_tick ? EXHAUSTED : LATE;
     if (self->forgeries_left == 0)
         return EXHAUSTED;
-    header->tick = ticks->base + ahead;
+    header->tick = tick;
 
     mask = (UINT64_C(1) << self->layout.number_bits) - 1;
     uint64_t half = mask / 2 + 1, next = self->replay.next;
@@ -75,22 +75,18 @@ int check_place(const Opener *self, Header *header) {
     }
 }
 
-/* The HMAC state of a tick that is held, made now where there is none. */
+/* The HMAC state of a tick that is held, made now where the last was another. */
 static const HmacState *prepare(Opener *self, uint64_t tick) {
-    for (int i = 0; i < TICKS_KEPT; i++)
-        if (self->prepared_ticks[i] == tick && self->prepared_used >> i & 1)
-            return &self->prepared[i];
-    const Timing *timing = &self->timing;
-    uint64_t epoch = timing->has_tree ? tick >> timing->epoch_bits : 0;
-    const uint8_t *secret = walker_secret(self->walker, epoch);
-    if (secret == NULL)
-        return NULL; /* never: check_place() saw that it is held */
-    unsigned place = self->next_prepared++ % TICKS_KEPT;
-    hmac_start(&self->prepared[place], secret);
-    take_in_tick(&self->prepared[place], tick);
-    self->prepared_ticks[place] = tick;
-    self->prepared_used |= 1u << place;
-    return &self->prepared[place];
+    if (!self->has_prepared || self->prepared_tick != tick) {
+        const uint8_t *secret = walker_secret(self->walker, epoch_of(self, tick));
+        if (secret == NULL)
+            return NULL; /* never: check_place() saw that it is held */
+        hmac_start(&self->prepared, secret);
+        take_in_tick(&self->prepared, tick);
+        self->prepared_tick = tick;
+        self->has_prepared = true;
+    }
+    return &self->prepared;
 }
 
 /* State moves, and only here, for a segment that has authenticated under a key. */
@@ -109,18 +105,17 @@ static int commit(Opener *self, const Header *header, const KnownKey *new_key) {
     const Timing *timing = &self->timing;
     if (self->is_live && timing->has_tree && header->tick > timing->span) {
         uint64_t behind = (header->tick - timing->span) >> timing->epoch_bits;
-        if (behind > walker_start(self->walker)) {
-            walker_puncture(self->walker, behind);
-            drop_unheld(self);
-        }
+        if (behind > walker_start(self->walker))
+            puncture(self, behind);
     }
     return OPENED;
 }
 
-int check_key(Opener *self, Aead *aead, const uint8_t head[HEADER_MOST], const Header *header,
-              const uint8_t *segment, size_t size, uint8_t *out) {
+/* Checks 7 and 8. */
+static int check_key(Opener *self, Aead *aead, const Header *header, const uint8_t *segment,
+                     size_t size, uint8_t *out) {
     const Layout *layout = &self->layout;
-    KnownKey key = {true, header->tick, EVERY_FRAME_OF_INTERVAL, {{0}, {0}}};
+    KnownKey key = {header->tick, EVERY_FRAME_OF_INTERVAL, {{0}, {0}}, true};
     if (layout->every_frame)
         key.frame = header->number;
     bool is_known = false;
@@ -141,7 +136,7 @@ int check_key(Opener *self, Aead *aead, const uint8_t head[HEADER_MOST], const H
     int outcome;
     const uint8_t *hash = segment + layout->head_bytes, *sealed = hash + layout->hash_bytes;
     uint8_t nonce[NONCE_BYTES], aad[AAD_MOST];
-    int aad_bytes = bind_header(layout, header, head, nonce, aad);
+    int aad_bytes = bind_header(layout, header, segment, nonce, aad);
     if (libcrypto.CRYPTO_memcmp(hash, key.key.hash, (size_t)layout->hash_bytes) != 0) {
         outcome = WRONG_KEY_HASH;
     } else if (!aead_open(aead, key.key.key, nonce, aad, aad_bytes, sealed,
@@ -153,4 +148,12 @@ int check_key(Opener *self, Aead *aead, const uint8_t head[HEADER_MOST], const H
     }
     CLEANSE(key);
     return outcome;
+}
+
+int check_segment(Opener *self, Aead *aead, const uint8_t *segment, size_t size, Header *header,
+                  uint8_t *out) {
+    int outcome = check_form(&self->layout, segment, size, header);
+    if (outcome == OPENED)
+        outcome = check_place(self, header);
+    return outcome == OPENED ? check_key(self, aead, header, segment, size, out) : outcome;
 }

@@ -1,6 +1,5 @@
 /* Many datagrams to a system call: recvmmsg and sendmmsg of Linux. */
-#ifndef TICKSEAL_DATAGRAMS_H
-#define TICKSEAL_DATAGRAMS_H
+#pragma once
 
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
@@ -19,5 +18,3 @@ PyObject *receive_datagrams(PyObject *module, PyObject *args);
 
 /* send_datagrams(socket, list of bytes): how many of them, at least one, the kernel took. */
 PyObject *send_datagrams(PyObject *module, PyObject *args);
-
-#endif

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from tickseal.accepting import Interval
 from tickseal.generation import Generation
@@ -10,15 +10,14 @@ from tickseal.native.layout import Layout, Timing
 from tickseal.opening import Frame, OpenedSegment, Refused
 
 Buffer = bytes | bytearray | memoryview
-_T = TypeVar("_T")
 
 LIBCRYPTO: str
 MESSAGE_STRIDE: int
 SOURCES: str
 
 def by_place(
-    segments: Iterable[Buffer], places: dict[bytes, _T], /
-) -> tuple[list[tuple[_T, list[Buffer]]], list[Buffer]]: ...
+    segments: Iterable[Buffer], places: dict[bytes, Any], /
+) -> tuple[dict[bytes, list[Buffer]], list[Buffer]]: ...
 def receive_datagrams(
     socket: int, buffer: Any, messages: int, with_addresses: bool, /
 ) -> list[Any]: ...
@@ -31,31 +30,29 @@ class Sealer:
     keys_derived: int
 
     def __new__(cls, *layout: Any) -> Sealer: ...
-    def seal(self, payload: Buffer, tick: int, flags: int = 0, kind: int = 0) -> list[bytes]: ...
+    def seal(self, payload: Buffer, tick: int, flags: int = 0, kind: int = 0, /) -> list[bytes]: ...
     def seal_many(
-        self, payloads: Iterable[Buffer], tick: int, flags: int = 0
+        self, payloads: Iterable[Buffer], tick: int, flags: int = 0, /
     ) -> list[list[bytes]]: ...
-    def _skip_to(self, number: int, /) -> None: ...
     def _start(self, tick: int, epoch_secret: bytes | None, /) -> None: ...
     def _wipe(self) -> None: ...
 
 class Walker:
     end: int
     start: int
-    _path: list[tuple[int, int, bytes]]
 
     def __new__(cls, nodes: list[tuple[int, int, bytes]], /) -> Walker: ...
-    def take(self, epoch: int, /) -> bytes: ...
+    def take(self, epoch: int, /) -> bytes | None: ...
     def puncture(self, epoch: int, /) -> None: ...
-    def secret(self, epoch: int, /) -> bytes: ...
+    def secret(self, epoch: int, /) -> bytes | None: ...
     def nodes(self) -> list[tuple[int, int, bytes]]: ...
     def clear(self) -> None: ...
 
 class Opener:
     _forgeries_left: int
-    _held: tuple[list[tuple[int, int]], list[int], bytes, list[bytes]]
     _highest_tick: int
     _next_frame: int
+    generation: Generation
     is_live: bool
     keys_derived: int
     opened: int
@@ -66,25 +63,20 @@ class Opener:
         layout: Layout,
         timing: Timing,
         walker: Any,
-        source: Generation,
-        opened: type[OpenedSegment],
-        frame: type[Frame],
-        refused: tuple[Refused, ...],
+        generation: Generation,
         refusals: Counter[str],
         next_frame: int,
         forgeries: int,
         is_live: bool,
         /,
     ) -> Opener: ...
-    def open(self, segment: Buffer, now: Interval) -> OpenedSegment | Refused: ...
+    def open(self, segment: Buffer, now: Interval, /) -> OpenedSegment | Refused: ...
     def open_many(
-        self, segments: Iterable[Buffer], now: Interval
+        self, segments: Iterable[Buffer], now: Interval, /
     ) -> list[OpenedSegment | Refused]: ...
     def open_frames(
-        self, segments: Iterable[Buffer], now: Interval
+        self, segments: Iterable[Buffer], now: Interval, /
     ) -> tuple[list[Frame | OpenedSegment], int, int]: ...
-    def _accept(
-        self, base: int, sign: int, lower: int, upper: int, epoch: int, is_live: bool, /
-    ) -> None: ...
+    def _announce(self, from_tick: int, count: int, /) -> None: ...
     def _hold(self, walker: Any, /) -> None: ...
     def _wipe(self) -> None: ...

@@ -1,6 +1,5 @@
 /* The hot end of the key schedule (docs/protocol.md section 3): epoch secret to frame key. */
-#ifndef TICKSEAL_KEYS_H
-#define TICKSEAL_KEYS_H
+#pragma once
 
 #include "libcrypto.h"
 
@@ -42,5 +41,3 @@ void hmac_finish(const HmacState *state, const uint8_t *rest, size_t size, uint8
 /* Let the state under an epoch secret take in the frame key's info up to the frame number. */
 void take_in_tick(HmacState *state, uint64_t tick);
 void derive_frame_key(const HmacState *tick, uint64_t frame, FrameKey *out);
-
-#endif

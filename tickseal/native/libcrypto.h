@@ -3,8 +3,7 @@
  * The library is the system's, so that the system's updates mend it, and no header of it is needed
  * to build. tests/native compares each line below with OpenSSL's own headers.
  */
-#ifndef TICKSEAL_LIBCRYPTO_H
-#define TICKSEAL_LIBCRYPTO_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -60,5 +59,3 @@ extern Libcrypto libcrypto;
 
 /* Find the library and all of its functions; returns NULL, or why that failed. */
 const char *libcrypto_load(void);
-
-#endif

@@ -5,16 +5,6 @@
 PyObject *LocalProtocolError, *ExhaustedError;
 PyObject *walker_type, *earliest_ns_name, *latest_ns_name;
 
-static bool fetch_errors(void) {
-    PyObject *errors = PyImport_ImportModule("tickseal.core.errors");
-    if (errors == NULL)
-        return false;
-    LocalProtocolError = PyObject_GetAttrString(errors, "LocalProtocolError");
-    ExhaustedError = PyObject_GetAttrString(errors, "ExhaustedError");
-    Py_DECREF(errors);
-    return LocalProtocolError != NULL && ExhaustedError != NULL;
-}
-
 static bool add(PyObject *module, const char *name, PyObject *value) {
     bool added = value != NULL && PyModule_AddObjectRef(module, name, value) == 0;
     Py_XDECREF(value);
@@ -60,8 +50,11 @@ PyMODINIT_FUNC PyInit_hotpath(void) {
     walker_type = PyType_FromSpec(&walker_spec);
     earliest_ns_name = PyUnicode_InternFromString("earliest_ns");
     latest_ns_name = PyUnicode_InternFromString("latest_ns");
-    if (fetch_errors() && walker_type != NULL && earliest_ns_name != NULL &&
-        latest_ns_name != NULL && PyModule_AddObjectRef(module, "Walker", walker_type) == 0 &&
+    LocalProtocolError = fetch("tickseal.core.errors", "LocalProtocolError");
+    ExhaustedError = fetch("tickseal.core.errors", "ExhaustedError");
+    if (LocalProtocolError != NULL && ExhaustedError != NULL && walker_type != NULL &&
+        earliest_ns_name != NULL && latest_ns_name != NULL &&
+        PyModule_AddObjectRef(module, "Walker", walker_type) == 0 &&
         add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
         add(module, "Opener", PyType_FromSpec(&opener_spec)) &&
         add(module, "MESSAGE_STRIDE", PyLong_FromLong(MESSAGE_STRIDE)) &&

@@ -1,134 +1,100 @@
 /* What an opener does with segments. Python is asked for its clock's reading, and nothing else. */
 #include "opener.h"
 
-#include <string.h>
+/* OpenedSegment, Frame, and a Refused for each of the reasons, in a list. */
+static PyObject *opened_type, *frame_type, *refused;
 
 /* One segment on its way. */
 typedef struct {
-    Py_buffer view;
-    PyObject *payload;
-    uint8_t *out; /* the payload's bytes */
+    const uint8_t *segment;
+    size_t size;
+    PyObject *payload; /* NULL where none can be in it */
+    uint8_t *out;      /* the payload's bytes */
     Header header;
     int outcome;
 } Item;
 
-/* Make room for a payload, where the size is one that a segment can have. False: exception set. */
-static bool make_room(const Layout *layout, Item *item) {
-    Py_ssize_t size = item->view.len - (Py_ssize_t)layout->overhead_bytes;
-    if (size < 0 || size > layout->segment_bytes)
+bool find_answers(void) {
+    if (refused != NULL)
         return true;
-    item->payload = PyBytes_FromStringAndSize(NULL, size);
+    PyObject *by_reason = fetch("tickseal.opening", "REFUSED");
+    opened_type = fetch("tickseal.opening", "OpenedSegment");
+    frame_type = fetch("tickseal.opening", "Frame");
+    if (by_reason != NULL && opened_type != NULL && frame_type != NULL)
+        refused = PyDict_Values(by_reason);
+    Py_XDECREF(by_reason);
+    return refused != NULL;
+}
+
+/* Begin with a segment, which is bytes and stays so; make room for its payload, where the size is
+ * one that a segment can have. False: exception set. */
+static bool begin(const Layout *layout, Item *item, PyObject *segment) {
+    item->segment = (const uint8_t *)PyBytes_AsString(segment);
+    item->size = (size_t)PyBytes_Size(segment);
+    size_t most = layout->overhead_bytes + (size_t)layout->segment_bytes;
+    if (item->size < layout->overhead_bytes || item->size > most)
+        return true;
+    Py_ssize_t room = (Py_ssize_t)(item->size - layout->overhead_bytes);
+    item->payload = PyBytes_FromStringAndSize(NULL, room);
     item->out = (uint8_t *)(item->payload != NULL ? PyBytes_AsString(item->payload) : NULL);
     return item->payload != NULL;
 }
 
-/* Check one item up to its place, which touches no payload. */
-static int judge(const Opener *self, Item *item, uint8_t head[HEADER_MOST]) {
-    size_t size = (size_t)item->view.len;
-    if (size < self->layout.head_bytes)
-        return TRUNCATED;
-    memcpy(head, item->view.buf, self->layout.head_bytes);
-    int outcome = check_form(&self->layout, head, size, &item->header);
-    return outcome == OPENED ? check_place(self, &item->header) : outcome;
-}
-
-/* Open items in order. Those whose payload has no room yet need the GIL. False: memory is out. */
+/* Open items in order; needs no GIL. False: memory is out. */
 static bool open_items(Opener *self, Aead *aead, Item *items, Py_ssize_t count) {
     for (Py_ssize_t i = 0; i < count; i++) {
         Item *item = &items[i];
-        uint8_t head[HEADER_MOST];
-        item->outcome = judge(self, item, head);
-        if (item->outcome != OPENED)
-            continue;
-        if (item->out == NULL && !make_room(&self->layout, item))
-            return false;
-        item->outcome = check_key(self, aead, head, &item->header, item->view.buf,
-                                  (size_t)item->view.len, item->out);
+        item->outcome =
+            check_segment(self, aead, item->segment, item->size, &item->header, item->out);
         if (item->outcome == NO_MEMORY)
             return false;
     }
     return true;
 }
 
-/* Open items, without the GIL where that is long. False with an exception set. */
-static bool open_with(Opener *self, Aead *aead, Item *items, Py_ssize_t count) {
-    Py_ssize_t bytes = 0;
+/* One end of a clock's reading, ns. False: exception set. */
+static bool read_end(PyObject *now, PyObject *name, uint64_t *ns) {
+    PyObject *value = PyObject_GetAttr(now, name);
+    *ns = value != NULL ? PyLong_AsUnsignedLongLong(value) : 0;
+    Py_XDECREF(value);
+    return !PyErr_Occurred();
+}
+
+/* Open items at a reading of the clock, without the GIL where that is long. False with an exception
+ * set. */
+static bool open_at(Opener *self, PyObject *now, Item *items, Py_ssize_t count) {
+    uint64_t earliest, latest;
+    /* First: whatever runs in Python meanwhile comes before. */
+    if (!read_end(now, earliest_ns_name, &earliest) || !read_end(now, latest_ns_name, &latest) ||
+        !opener_is_free(self))
+        return false;
+    Aead *aead = aead_borrow(self->layout.suite, false);
+    bool opened = aead != NULL;
+    size_t bytes = 0;
     for (Py_ssize_t i = 0; i < count; i++)
-        bytes += items[i].view.len;
-    bool opened;
-    if (bytes < RELEASE_BYTES) {
+        bytes += items[i].size;
+    if (self->is_live)
+        set_window(self, earliest, latest);
+    if (opened && bytes < RELEASE_BYTES) {
         opened = open_items(self, aead, items, count);
-    } else {
-        for (Py_ssize_t i = 0; i < count; i++)
-            if (!make_room(&self->layout, &items[i]))
-                return false;
+    } else if (opened) {
+        self->is_busy = self->walker->is_busy = true;
         Py_BEGIN_ALLOW_THREADS
         opened = open_items(self, aead, items, count);
         Py_END_ALLOW_THREADS
+        self->is_busy = self->walker->is_busy = false;
     }
-    if (!opened && !PyErr_Occurred())
-        PyErr_NoMemory();
-    return opened;
-}
-
-/* One end of a clock's reading, ns; UINT64_MAX where Python has to make the window, or with an
- * exception set. */
-static uint64_t read_end(PyObject *now, PyObject *name) {
-    PyObject *value = PyObject_GetAttr(now, name);
-    int overflow = 0;
-    long long ns = value != NULL ? PyLong_AsLongLongAndOverflow(value, &overflow) : -1;
-    Py_XDECREF(value);
-    return ns < 0 || ns >> 62 ? UINT64_MAX : (uint64_t)ns;
-}
-
-/* Make the window at a reading of the clock. False with an exception set. */
-static bool take_reading(Opener *self, PyObject *now) {
-    if (now == self->now)
-        return true;
-    if (self->is_live) {
-        uint64_t earliest = read_end(now, earliest_ns_name);
-        uint64_t latest = PyErr_Occurred() ? 0 : read_end(now, latest_ns_name);
-        if (PyErr_Occurred())
-            return false;
-        if ((earliest | latest | self->timing.t0_ns) >> 62 == 0) {
-            set_window(self, earliest, latest);
-        } else {
-            PyObject *none = PyObject_CallMethod((PyObject *)self, "_set_far_window", "(O)", now);
-            Py_XDECREF(none);
-            if (none == NULL)
-                return false;
-        }
-    }
-    PyObject *before = self->now;
-    Py_INCREF(now);
-    self->now = now;
-    Py_XDECREF(before);
-    return true;
-}
-
-/* Open items whose views are held, at a reading of the clock. False with an exception set. */
-static bool open_at(Opener *self, PyObject *now, Item *items, Py_ssize_t count) {
-    if (!opener_is_free(self))
-        return false;
-    self->is_busy = true;
-    bool opened = take_reading(self, now);
-    Aead *aead = opened ? aead_borrow(self->layout.suite, false) : NULL;
-    if (opened && aead == NULL) {
-        PyErr_NoMemory();
-        opened = false;
-    }
-    self->walker->is_busy = true;
-    opened = opened && open_with(self, aead, items, count);
-    self->walker->is_busy = self->is_busy = false;
     if (aead != NULL)
         aead_return(aead);
+    if (!opened)
+        PyErr_NoMemory();
     return opened;
 }
 
 /* The Refused of a reason, counted; NULL with an exception set. Borrowed. */
 static PyObject *refuse(Opener *self, int outcome) {
-    PyObject *refused = PyTuple_GetItem(self->refused, outcome);
-    PyObject *reason = refused != NULL ? PyTuple_GetItem(refused, 0) : NULL;
+    PyObject *answer = PyList_GetItem(refused, outcome);
+    PyObject *reason = answer != NULL ? PyTuple_GetItem(answer, 0) : NULL;
     if (reason == NULL)
         return NULL;
     PyObject *before = PyDict_GetItemWithError(self->refusals, reason);
@@ -136,148 +102,132 @@ static PyObject *refuse(Opener *self, int outcome) {
     PyObject *after = PyErr_Occurred() ? NULL : PyLong_FromUnsignedLongLong(count + 1);
     bool counted = after != NULL && PyDict_SetItem(self->refusals, reason, after) == 0;
     Py_XDECREF(after);
-    return counted ? refused : NULL;
+    return counted ? answer : NULL;
 }
 
-/* As tuple.__new__(type, fields): past the slow __new__ of a NamedTuple. Takes fields over, which
- * may be NULL or have places that are; NULL with an exception set. */
-static PyObject *named(PyObject *type, PyObject *fields) {
-    PyObject *arguments = fields != NULL && !PyErr_Occurred() ? PyTuple_Pack(1, fields) : NULL;
-    newfunc make = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
-    PyObject *made = arguments != NULL ? make((PyTypeObject *)type, arguments, NULL) : NULL;
-    Py_XDECREF(arguments);
-    Py_XDECREF(fields);
-    return made;
+/* A NamedTuple to be filled, past its slow __new__; NULL with an exception set. */
+static PyObject *new_named(PyObject *type, Py_ssize_t count) {
+    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_alloc);
+    return alloc((PyTypeObject *)type, count);
+}
+
+/* Fill a place with a number. */
+static void put(PyObject *named, Py_ssize_t place, unsigned long long number) {
+    PyTuple_SetItem(named, place, PyLong_FromUnsignedLongLong(number));
 }
 
 /* The OpenedSegment or Refused of an item; NULL with an exception set. */
 static PyObject *answer(Opener *self, Item *item) {
     if (item->outcome != OPENED) {
-        PyObject *refused = refuse(self, item->outcome);
-        Py_XINCREF(refused);
-        return refused;
+        PyObject *why = refuse(self, item->outcome);
+        Py_XINCREF(why);
+        return why;
     }
-    PyObject *fields = PyTuple_New(6);
-    if (fields == NULL)
+    PyObject *opened = new_named(opened_type, 6);
+    if (opened == NULL)
         return NULL;
-    const Header *header = &item->header;
-    PyTuple_SetItem(fields, 0, item->payload);
-    PyTuple_SetItem(fields, 1, PyLong_FromUnsignedLongLong(header->number));
-    PyTuple_SetItem(fields, 2, PyLong_FromUnsignedLong(header->index));
-    PyTuple_SetItem(fields, 3, PyLong_FromUnsignedLongLong(header->tick));
-    PyTuple_SetItem(fields, 4, PyLong_FromUnsignedLong(header->flags));
-    PyTuple_SetItem(fields, 5, PyLong_FromUnsignedLong(header->kind));
-    item->payload = NULL; /* it is the tuple's now */
-    return named(self->opened_type, fields);
-}
-
-static bool is_whole_frame(const Item *item) {
-    unsigned whole = FIRST | LAST;
-    return item->outcome == OPENED && (item->header.flags & whole) == whole &&
-           item->header.kind == 0;
+    PyTuple_SetItem(opened, 0, item->payload); /* which is its own now */
+    item->payload = NULL;
+    put(opened, 1, item->header.number);
+    put(opened, 2, item->header.index);
+    put(opened, 3, item->header.tick);
+    put(opened, 4, item->header.flags);
+    put(opened, 5, item->header.kind);
+    if (PyErr_Occurred())
+        Py_CLEAR(opened);
+    return opened;
 }
 
 /* The Frame of an item that is one; NULL with an exception set. */
 static PyObject *make_frame(Opener *self, Item *item) {
-    PyObject *fields = PyTuple_New(5);
-    if (fields == NULL)
+    PyObject *frame = new_named(frame_type, 5);
+    if (frame == NULL)
         return NULL;
-    const Header *header = &item->header;
-    Py_INCREF(self->source);
-    PyTuple_SetItem(fields, 0, self->source);
-    PyTuple_SetItem(fields, 1, PyLong_FromUnsignedLongLong(header->number));
-    PyTuple_SetItem(fields, 2, PyLong_FromUnsignedLongLong(header->tick));
-    PyTuple_SetItem(fields, 3, item->payload);
-    PyTuple_SetItem(fields, 4, PyLong_FromUnsignedLong(header->flags));
+    Py_INCREF(self->generation);
+    PyTuple_SetItem(frame, 0, self->generation);
+    put(frame, 1, item->header.number);
+    put(frame, 2, item->header.tick);
+    PyTuple_SetItem(frame, 3, item->payload);
     item->payload = NULL;
-    return named(self->frame_type, fields);
+    put(frame, 4, item->header.flags);
+    if (PyErr_Occurred())
+        Py_CLEAR(frame);
+    return frame;
 }
 
-PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                      PyObject *keywords) {
-    static const char *const names[] = {"segment", "now"};
-    PyObject *arguments[2], *result = NULL;
-    Item item = {.payload = NULL};
-    if (!take_arguments(names, 2, 2, given, positional, keywords, arguments) ||
-        PyObject_GetBuffer(arguments[0], &item.view, PyBUF_SIMPLE) != 0)
+PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t count) {
+    Opener *self = (Opener *)object;
+    if (!has_arguments(count, 2, 2))
         return NULL;
-    if (open_at((Opener *)object, arguments[1], &item, 1))
-        result = answer((Opener *)object, &item);
-    PyBuffer_Release(&item.view);
+    PyObject *segment = PyBytes_FromObject(given[0]), *result = NULL;
+    Item item = {.payload = NULL};
+    if (segment != NULL && begin(&self->layout, &item, segment) && open_at(self, given[1], &item, 1))
+        result = answer(self, &item);
+    Py_XDECREF(segment);
     Py_XDECREF(item.payload);
     return result;
 }
 
-/* Items of a call of open_many or open_frames, opened. */
+/* Items of a call of open_many or open_frames. */
 typedef struct {
-    PyObject *list; /* of segments, our own, which nobody else can change */
+    PyObject *list; /* of their segments, our own, which nobody else can change */
     Item *items;
-    Py_ssize_t count, held; /* of held ones, the views are to be released */
+    Py_ssize_t count;
 } Run;
 
 static void end_run(Run *run) {
-    for (Py_ssize_t i = 0; i < run->held; i++) {
-        PyBuffer_Release(&run->items[i].view);
+    for (Py_ssize_t i = 0; run->items != NULL && i < run->count; i++)
         Py_XDECREF(run->items[i].payload);
-    }
     PyMem_Free(run->items);
     Py_XDECREF(run->list);
 }
 
-/* Open what was given to a call; false with an exception set. The run is to be ended even so. */
-static bool open_run(Opener *self, PyObject *const *given, Py_ssize_t positional,
-                     PyObject *keywords, Run *run) {
-    static const char *const names[] = {"segments", "now"};
-    PyObject *arguments[2];
-    if (!take_arguments(names, 2, 2, given, positional, keywords, arguments))
-        return false;
-    run->list = PySequence_List(arguments[0]);
-    if (run->list == NULL)
+/* Open what was given to a call. False with an exception set; the run is to be ended even so. */
+static bool open_run(Opener *self, PyObject *const *given, Py_ssize_t count, Run *run) {
+    if (!has_arguments(count, 2, 2) || (run->list = PySequence_List(given[0])) == NULL)
         return false;
     run->count = PyList_Size(run->list);
-    run->items = PyMem_Calloc((size_t)(run->count > 0 ? run->count : 1), sizeof *run->items);
+    run->items = PyMem_Calloc((size_t)run->count + 1, sizeof *run->items);
     if (run->items == NULL) {
         PyErr_NoMemory();
         return false;
     }
-    for (; run->held < run->count; run->held++)
-        if (PyObject_GetBuffer(PyList_GetItem(run->list, run->held), &run->items[run->held].view,
-                               PyBUF_SIMPLE) != 0)
+    for (Py_ssize_t i = 0; i < run->count; i++) {
+        PyObject *segment = PyBytes_FromObject(PyList_GetItem(run->list, i));
+        if (segment == NULL || PyList_SetItem(run->list, i, segment) != 0 ||
+            !begin(&self->layout, &run->items[i], segment))
             return false;
-    return open_at(self, arguments[1], run->items, run->count);
+    }
+    return open_at(self, given[1], run->items, run->count);
 }
 
-PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                           PyObject *keywords) {
-    Run run = {NULL, NULL, 0, 0};
-    PyObject *results = NULL;
-    bool done = open_run((Opener *)object, given, positional, keywords, &run) &&
-                (results = PyList_New(run.count)) != NULL;
+PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t count) {
+    Run run = {NULL, NULL, 0};
+    bool done = open_run((Opener *)object, given, count, &run);
+    /* Each segment makes way for its answer. */
     for (Py_ssize_t i = 0; done && i < run.count; i++) {
         PyObject *result = answer((Opener *)object, &run.items[i]);
-        done = result != NULL && PyList_SetItem(results, i, result) == 0;
+        done = result != NULL && PyList_SetItem(run.list, i, result) == 0;
     }
+    PyObject *results = done ? run.list : NULL;
+    Py_XINCREF(results);
     end_run(&run);
-    if (!done)
-        Py_CLEAR(results);
     return results;
 }
 
-PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                             PyObject *keywords) {
+PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t count) {
     Opener *self = (Opener *)object;
-    Run run = {NULL, NULL, 0, 0};
-    PyObject *found = NULL;
+    Run run = {NULL, NULL, 0};
+    PyObject *found = PyList_New(0);
     Py_ssize_t parts = 0, bytes = 0;
-    bool done = open_run(self, given, positional, keywords, &run) &&
-                (found = PyList_New(0)) != NULL;
+    bool done = found != NULL && open_run(self, given, count, &run);
     for (Py_ssize_t i = 0; done && i < run.count; i++) {
         Item *item = &run.items[i];
         if (item->outcome != OPENED) {
             done = refuse(self, item->outcome) != NULL;
             continue;
         }
-        bool is_frame = is_whole_frame(item);
+        bool is_frame = (~item->header.flags & (FIRST | LAST)) == 0 && item->header.kind == 0;
         bytes += PyBytes_Size(item->payload);
         PyObject *result = is_frame ? make_frame(self, item) : answer(self, item);
         parts += !is_frame;
@@ -285,7 +235,7 @@ PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_
         Py_XDECREF(result);
     }
     end_run(&run);
-    PyObject *both = done ? Py_BuildValue("(Onn)", found, parts, bytes) : NULL;
+    PyObject *answers = done ? Py_BuildValue("(Onn)", found, parts, bytes) : NULL;
     Py_XDECREF(found);
-    return both;
+    return answers;
 }

@@ -1,6 +1,5 @@
 /* Opener: what one holds, and its checks. */
-#ifndef TICKSEAL_OPENER_H
-#define TICKSEAL_OPENER_H
+#pragma once
 
 #include "replay.h"
 #include "segment.h"
@@ -14,13 +13,13 @@ enum {
 };
 
 /* As many as the pure opener keeps, so that both derive as often. */
-enum { KEYS_KEPT = 16, TICKS_KEPT = 8 };
+enum { KEYS_KEPT = 16 };
 
 /* The key of a frame of which a segment has authenticated and more may come. */
 typedef struct {
-    bool used;
     uint64_t tick, frame;
     FrameKey key;
+    bool used;
 } KnownKey;
 
 /* What was negotiated of time, and what follows from it. */
@@ -32,64 +31,54 @@ typedef struct {
     int has_tree; /* depth above 0; else one epoch is all */
 } Timing;
 
-/* The ticks that are accepted. All but base count from base, so that they are small and signed. */
+/* The ticks that are accepted. */
 typedef struct {
-    uint64_t base;               /* modulo 2^64 */
-    bool is_base_negative;       /* base - 2^64 is meant */
-    bool is_beyond;              /* base lies above 2^64: no such tick exists */
-    int64_t lower, upper;        /* the window */
-    int64_t held_from, held_until; /* whose keys are held */
-    int64_t count;               /* beyond the last that exists */
-    int above;                   /* why a tick above the window is refused */
+    uint64_t lower, count; /* the window */
+    uint64_t room;         /* so far from lower on, ticks lie above the window, and then below it */
+    int above;             /* why a tick above the window is refused */
+    uint64_t held_first, held_last; /* whose keys are held; none where first > last */
 } Ticks;
 
 typedef struct {
     PyObject_HEAD
     bool is_busy; /* it works, perhaps without the GIL, and nobody else may touch it */
     bool is_live; /* the window is about now; else it is an announced range */
-    unsigned known_count;                /* places used ever */
-    unsigned next_known, next_prepared;  /* places to be used next: the oldest makes room */
-    unsigned prepared_used;              /* a bit for each place */
+    unsigned next_known, known_count; /* the place to be used next, and how many were ever */
     Walker *walker;
-    PyObject *now; /* the reading of which the window was made, or NULL */
-    Ticks ticks;
+    PyObject *generation; /* named in each frame */
+    PyObject *refusals;   /* a Counter by reason */
     unsigned long long highest_tick, forgeries_left, opened, keys_derived;
     Layout layout;
     Timing timing;
-    uint64_t prepared_ticks[TICKS_KEPT];
+    uint64_t earliest_ns, latest_ns; /* the reading of which the window was made */
+    Ticks ticks;
     Replay replay;
-    PyObject *opened_type, *frame_type; /* OpenedSegment, Frame */
-    PyObject *source;                   /* the generation, for frames */
-    PyObject *refused;                  /* a Refused for each of the reasons */
-    PyObject *refusals;                 /* a Counter by reason */
-    HmacState prepared[TICKS_KEPT];     /* the way to the frame keys of a tick */
+    bool has_prepared;
+    uint64_t prepared_tick;
+    HmacState prepared; /* the way to the frame keys of the last tick */
     KnownKey known[KEYS_KEPT];
 } Opener;
 
 /* Whether it can be touched now. False: exception set. */
 bool opener_is_free(const Opener *self);
 
-/* Its methods that open segments, of METH_FASTCALL | METH_KEYWORDS; see tickseal.opening. */
-PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                      PyObject *keywords);
-PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                           PyObject *keywords);
-PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                             PyObject *keywords);
+/* Its methods that open segments, METH_FASTCALL; see tickseal.opening. */
+PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t count);
+PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t count);
+PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t count);
+/* Find the types and values that these answer with. False: exception set. */
+bool find_answers(void);
 
-/* The window of section 4 at a reading of the clock, both below 2^62. */
+/* Accept the ticks of section 4 at a reading of the clock. */
 void set_window(Opener *self, uint64_t earliest_ns, uint64_t latest_ns);
-/* Reckon anew what of the window is held, and erase what was derived for other ticks. */
-void drop_unheld(Opener *self);
+/* The epoch of a tick. */
+uint64_t epoch_of(const Opener *self, uint64_t tick);
+/* Erase what lies before an epoch; reckon anew what is held, and erase what was derived of more. */
+void puncture(Opener *self, uint64_t epoch);
 /* Erase all that was derived. */
 void drop_derived(Opener *self);
 
-/* The checks of docs/protocol.md section 5.1, in their order: 1 (from the second on) to 4, 5 and 6,
- * 7 and 8. Each answers OPENED, a reason, or NO_MEMORY, and needs no GIL. head is a copy, so that
- * what is judged is what is authenticated. */
-int check_form(const Layout *layout, const uint8_t head[HEADER_MOST], size_t size, Header *header);
-int check_place(const Opener *self, Header *header);
-int check_key(Opener *self, Aead *aead, const uint8_t head[HEADER_MOST], const Header *header,
-              const uint8_t *segment, size_t size, uint8_t *out);
-
-#endif
+/* Do the checks of docs/protocol.md section 5.1, in their order. Answers OPENED, with the header
+ * whole and the payload in out; or a reason, or NO_MEMORY. Needs no GIL. */
+int check_segment(Opener *self, Aead *aead, const uint8_t *segment, size_t size, Header *header,
+                  uint8_t *out);

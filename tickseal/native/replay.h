@@ -1,6 +1,5 @@
 /* The replay window: which segments of the last 1024 frames were opened (docs/protocol.md 5.1). */
-#ifndef TICKSEAL_REPLAY_H
-#define TICKSEAL_REPLAY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,5 +28,3 @@ void replay_free(Replay *replay);
 int replay_check(const Replay *replay, uint64_t number, uint32_t index);
 /* Remember a segment; false, and nothing remembered, where memory is out. */
 bool replay_commit(Replay *replay, uint64_t number, uint32_t index);
-
-#endif

@@ -7,10 +7,10 @@ typedef struct {
     PyObject_HEAD
     Layout layout;
     bool started;
-    unsigned long long tick, number, keys_derived;
     HmacState epoch; /* under the epoch secret */
     HmacState state; /* the same, having taken in the tick */
     FrameKey key;    /* of the tick, where one key serves for all of it */
+    unsigned long long tick, keys_derived, number;
 } Sealer;
 
 static PyObject *sealer_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
@@ -67,28 +67,17 @@ static PyObject *sealer_start(PyObject *object, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* Whether this is the tick that was begun last. An exception may be set. */
-static bool is_at(const Sealer *self, PyObject *tick) {
-    unsigned long long wanted = PyLong_AsUnsignedLongLong(tick);
-    return wanted == self->tick && self->started && !PyErr_Occurred();
-}
-
-/* Be at a tick, by way of Python where it is another than before; false with an exception set. */
+/* Be at a tick, which Python begins where it is another than before. False: exception set. */
 static bool reach(Sealer *self, PyObject *tick) {
-    if (is_at(self, tick))
+    unsigned long long wanted = PyLong_AsUnsignedLongLong(tick);
+    if (self->started && wanted == self->tick && !PyErr_Occurred())
         return true;
-    /* Negative, or 2^64 and more: _advance says which. */
-    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_OverflowError))
-        PyErr_Clear();
-    if (PyErr_Occurred())
-        return false;
+    PyErr_Clear(); /* what is no tick at all is told by _advance */
     PyObject *none = PyObject_CallMethod((PyObject *)self, "_advance", "(O)", tick);
     Py_XDECREF(none);
-    if (none == NULL || is_at(self, tick))
-        return none != NULL;
-    if (!PyErr_Occurred())
-        PyErr_SetString(LocalProtocolError, "the sealer was moved by another thread");
-    return false;
+    if (none != NULL && !self->started)
+        PyErr_SetString(LocalProtocolError, "the sealer was cleared by another thread");
+    return none != NULL && self->started;
 }
 
 /* Write the segments of a frame, out[0..count-1]. Needs no GIL; false where libcrypto failed. */
@@ -185,71 +174,51 @@ static PyObject *seal(Sealer *self, const Py_buffer *payload, PyObject *tick, He
     return segments;
 }
 
-static PyObject *sealer_seal(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                             PyObject *keywords) {
-    static const char *const names[] = {"payload", "tick", "flags", "kind"};
-    PyObject *arguments[4];
-    if (!take_arguments(names, 4, 2, given, positional, keywords, arguments))
-        return NULL;
-    unsigned long flags = arguments[2] != NULL ? PyLong_AsUnsignedLongMask(arguments[2]) : 0;
-    unsigned long kind = arguments[3] != NULL ? PyLong_AsUnsignedLongMask(arguments[3]) : 0;
-    if (PyErr_Occurred())
-        return NULL;
-    if (kind > 1)
-        return PyErr_Format(LocalProtocolError, "a frame is of kind 0 or 1, not %lu", kind);
+/* Seal a payload given by Python, of a kind and with flags that are NULL where they are 0. */
+static PyObject *seal_object(PyObject *object, PyObject *given, PyObject *tick, PyObject *flags,
+                             PyObject *kind) {
+    unsigned long flag_bits = flags != NULL ? PyLong_AsUnsignedLongMask(flags) : 0;
+    unsigned long number = kind != NULL ? PyLong_AsUnsignedLongMask(kind) : 0;
+    if (!PyErr_Occurred() && number > 1)
+        PyErr_Format(LocalProtocolError, "a frame is of kind 0 or 1, not %lu", number);
+    Header header = {.kind = (unsigned)number, .flags = flag_bits & (BACKFILL | HOLDOVER)};
     Py_buffer payload;
-    if (PyObject_GetBuffer(arguments[0], &payload, PyBUF_SIMPLE) != 0)
+    if (PyErr_Occurred() || PyObject_GetBuffer(given, &payload, PyBUF_SIMPLE) != 0)
         return NULL;
-    Header header = {.kind = (unsigned)kind, .flags = flags & (BACKFILL | HOLDOVER)};
-    PyObject *segments = seal((Sealer *)object, &payload, arguments[1], header);
+    PyObject *segments = seal((Sealer *)object, &payload, tick, header);
     PyBuffer_Release(&payload);
     return segments;
 }
 
-static PyObject *sealer_seal_many(PyObject *object, PyObject *const *given, Py_ssize_t positional,
-                                  PyObject *keywords) {
-    static const char *const names[] = {"payloads", "tick", "flags"};
-    PyObject *arguments[3];
-    if (!take_arguments(names, 3, 2, given, positional, keywords, arguments))
+static PyObject *sealer_seal(PyObject *object, PyObject *const *given, Py_ssize_t count) {
+    if (!has_arguments(count, 2, 4))
         return NULL;
-    unsigned long flags = arguments[2] != NULL ? PyLong_AsUnsignedLongMask(arguments[2]) : 0;
+    return seal_object(object, given[0], given[1], count > 2 ? given[2] : NULL,
+                       count > 3 ? given[3] : NULL);
+}
+
+static PyObject *sealer_seal_many(PyObject *object, PyObject *const *given, Py_ssize_t count) {
+    if (!has_arguments(count, 2, 3))
+        return NULL;
     /* A list of our own: each payload makes way for its segments. */
-    PyObject *frames = PyErr_Occurred() ? NULL : PySequence_List(arguments[0]);
+    PyObject *frames = PySequence_List(given[0]), *flags = count > 2 ? given[2] : NULL;
     for (Py_ssize_t i = 0; frames != NULL && i < PyList_Size(frames); i++) {
-        Header header = {.flags = flags & (BACKFILL | HOLDOVER)};
-        Py_buffer payload;
-        PyObject *segments = NULL;
-        if (PyObject_GetBuffer(PyList_GetItem(frames, i), &payload, PyBUF_SIMPLE) == 0) {
-            segments = seal((Sealer *)object, &payload, arguments[1], header);
-            PyBuffer_Release(&payload);
-        }
+        PyObject *segments = seal_object(object, PyList_GetItem(frames, i), given[1], flags, NULL);
         if (segments == NULL || PyList_SetItem(frames, i, segments) != 0)
             Py_CLEAR(frames);
     }
     return frames;
 }
 
-static PyObject *sealer_skip_to(PyObject *object, PyObject *value) {
-    Sealer *self = (Sealer *)object;
-    unsigned long long number = PyLong_AsUnsignedLongLong(value);
-    if (PyErr_Occurred())
-        return NULL;
-    if (number < self->number)
-        return PyErr_Format(LocalProtocolError, "frame numbers never go back");
-    self->number = number;
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef sealer_methods[] = {
-    {"seal", (PyCFunction)(void (*)(void))sealer_seal, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("seal($self, payload, tick, flags=0, kind=0)\n--\n\n"
+    {"seal", (PyCFunction)(void (*)(void))sealer_seal, METH_FASTCALL,
+     PyDoc_STR("seal($self, payload, tick, flags=0, kind=0, /)\n--\n\n"
                "Return the segments of one frame, in order; see tickseal.sealing.")},
-    {"seal_many", (PyCFunction)(void (*)(void))sealer_seal_many, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("seal_many($self, payloads, tick, flags=0)\n--\n\n"
+    {"seal_many", (PyCFunction)(void (*)(void))sealer_seal_many, METH_FASTCALL,
+     PyDoc_STR("seal_many($self, payloads, tick, flags=0, /)\n--\n\n"
                "Return the segments of each of many frames; see tickseal.sealing.")},
     {"_start", sealer_start, METH_VARARGS,
      PyDoc_STR("Begin a tick; with an epoch secret, or None where the epoch is the same.")},
-    {"_skip_to", sealer_skip_to, METH_O, PyDoc_STR("Leave out frame numbers.")},
     {"_wipe", sealer_wipe, METH_NOARGS, PyDoc_STR("Cleanse all secrets.")},
     {NULL, NULL, 0, NULL},
 };

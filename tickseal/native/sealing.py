@@ -32,14 +32,6 @@ class NativeFrameSealer(Sealer):
         """Tick of the last frame; -1 before the first."""
         return self._tick if self._started else -1
 
-    @property
-    def _number(self) -> int:
-        return self.frame_number
-
-    @_number.setter
-    def _number(self, number: int) -> None:
-        self._skip_to(number)
-
     def clear(self) -> None:
         """Erase the secrets; nothing can be sealed any more."""
         self._generation.clear()

@@ -61,23 +61,15 @@ int bind_header(const Layout *layout, const Header *header, const uint8_t *packe
     return (int)layout->head_bytes + CONTEXT_BYTES;
 }
 
-bool take_arguments(const char *const *names, int count, int required, PyObject *const *given,
-                    Py_ssize_t positional, PyObject *keywords, PyObject **out) {
-    for (int i = 0; i < count; i++)
-        out[i] = i < positional ? given[i] : NULL;
-    bool fits = positional <= count;
-    for (Py_ssize_t k = 0; fits && keywords != NULL && k < PyTuple_Size(keywords); k++) {
-        PyObject *name = PyTuple_GetItem(keywords, k);
-        int at = 0;
-        while (at < count && PyUnicode_CompareWithASCIIString(name, names[at]) != 0)
-            at++;
-        fits = at < count && out[at] == NULL;
-        if (fits)
-            out[at] = given[positional + k];
-    }
-    for (int i = 0; i < required; i++)
-        fits = fits && out[i] != NULL;
-    if (!fits)
-        PyErr_Format(PyExc_TypeError, "an argument is missing, unknown or given twice; see help()");
-    return fits;
+bool has_arguments(Py_ssize_t given, Py_ssize_t least, Py_ssize_t most) {
+    if (given < least || given > most)
+        PyErr_Format(PyExc_TypeError, "%zd to %zd arguments, not %zd", least, most, given);
+    return given >= least && given <= most;
+}
+
+PyObject *fetch(const char *module, const char *name) {
+    PyObject *from = PyImport_ImportModule(module);
+    PyObject *found = from != NULL ? PyObject_GetAttrString(from, name) : NULL;
+    Py_XDECREF(from);
+    return found;
 }

@@ -1,6 +1,5 @@
 /* What sealer and opener share: a generation's segments as bytes (docs/protocol.md section 5). */
-#ifndef TICKSEAL_SEGMENT_H
-#define TICKSEAL_SEGMENT_H
+#pragma once
 
 /* The stable ABI of Python 3.11: one build serves every later version. */
 #define Py_LIMITED_API 0x030B0000
@@ -48,10 +47,11 @@ void header_pack(const Layout *layout, const Header *header, uint8_t *segment);
 int bind_header(const Layout *layout, const Header *header, const uint8_t *packed,
                 uint8_t nonce[NONCE_BYTES], uint8_t aad[AAD_MOST]);
 
-/* Sort the arguments of a METH_FASTCALL | METH_KEYWORDS call by name; those not given are NULL.
- * False, with a TypeError set, where a name is unknown or one of the first `required` is missing. */
-bool take_arguments(const char *const *names, int count, int required, PyObject *const *given,
-                    Py_ssize_t positional, PyObject *keywords, PyObject **out);
+/* Whether a METH_FASTCALL call has so many arguments. False: exception set. */
+bool has_arguments(Py_ssize_t given, Py_ssize_t least, Py_ssize_t most);
+
+/* What a module of Python holds under a name; NULL with an exception set. */
+PyObject *fetch(const char *module, const char *name);
 
 /* Exceptions of tickseal.core.errors. */
 extern PyObject *LocalProtocolError, *ExhaustedError;
@@ -62,5 +62,3 @@ PyObject *by_place(PyObject *module, PyObject *args);
 extern PyType_Spec sealer_spec, opener_spec, walker_spec;
 /* The type made of walker_spec, and the names of a clock reading's ends. */
 extern PyObject *walker_type, *earliest_ns_name, *latest_ns_name;
-
-#endif

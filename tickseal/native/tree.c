@@ -110,35 +110,31 @@ static bool parse_epoch(PyObject *number, long long *epoch) {
     return true;
 }
 
-/* Parse an epoch that is covered. False: exception set. */
-static bool parse_held(const Walker *self, PyObject *number, long long *epoch) {
-    if (!is_free(self) || !parse_epoch(number, epoch))
-        return false;
-    if (*epoch >= 0 && find(self, (uint64_t)*epoch) != NULL)
-        return true;
-    if (*epoch >= 0 && (uint64_t)*epoch >= self->end)
-        PyErr_Format(ExhaustedError,
-                     "epoch %S lies beyond the end of this generation (%llu); open the next one",
-                     number, self->end);
-    else
-        PyErr_Format(LocalProtocolError, "epoch %S is erased", number);
-    return false;
+/* Parse an epoch; answer whether it is covered. An exception may be set. */
+static bool is_held(const Walker *self, PyObject *number, long long *epoch) {
+    return is_free(self) && parse_epoch(number, epoch) && *epoch >= 0 &&
+           find(self, (uint64_t)*epoch) != NULL;
+}
+
+/* A secret as bytes; None, or NULL with an exception set, where there is none. */
+static PyObject *give(const uint8_t *secret) {
+    if (secret != NULL)
+        return PyBytes_FromStringAndSize((const char *)secret, SECRET_BYTES);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *secret_of(PyObject *object, PyObject *number) {
     Walker *self = (Walker *)object;
     long long epoch;
-    if (!parse_held(self, number, &epoch))
-        return NULL;
-    return PyBytes_FromStringAndSize((const char *)walker_secret(self, (uint64_t)epoch),
-                                     SECRET_BYTES);
+    bool held = is_held(self, number, &epoch);
+    return give(held ? walker_secret(self, (uint64_t)epoch) : NULL);
 }
 
 static PyObject *take(PyObject *object, PyObject *number) {
     Walker *self = (Walker *)object;
     long long epoch;
-    if (!parse_held(self, number, &epoch))
-        return NULL;
+    if (!is_held(self, number, &epoch))
+        return give(NULL);
     walker_puncture(self, (uint64_t)epoch);
     /* What lies on the path may reach the epoch itself, which is taken now. */
     CLEANSE(self->path);
@@ -149,7 +145,7 @@ static PyObject *take(PyObject *object, PyObject *number) {
         split(&node, last + 1, last);
         CLEANSE(node);
     }
-    PyObject *secret = PyBytes_FromStringAndSize((const char *)last->secret, SECRET_BYTES);
+    PyObject *secret = give(last->secret);
     CLEANSE(*last);
     self->count = (int)(last - self->nodes);
     return secret;
@@ -172,11 +168,12 @@ static PyObject *clear(PyObject *object, PyObject *none) {
     Py_RETURN_NONE;
 }
 
-/* Add nodes to a list, from the first on or from the last back; NULL with an exception set. */
-static PyObject *list_nodes(const Node *array, int count, bool is_reversed) {
-    PyObject *list = PyList_New(0);
-    for (int i = 0; list != NULL && i < count; i++) {
-        const Node *node = &array[is_reversed ? count - 1 - i : i];
+static PyObject *nodes(PyObject *object, PyObject *none) {
+    (void)none;
+    const Walker *self = (Walker *)object;
+    PyObject *list = is_free(self) ? PyList_New(0) : NULL;
+    for (int i = self->count - 1; list != NULL && i >= 0; i--) {
+        const Node *node = &self->nodes[i];
         PyObject *one = Py_BuildValue("(IKy#)", node->level, (unsigned long long)node->index,
                                       (const char *)node->secret, (Py_ssize_t)SECRET_BYTES);
         if (one == NULL || PyList_Append(list, one) != 0)
@@ -184,19 +181,6 @@ static PyObject *list_nodes(const Node *array, int count, bool is_reversed) {
         Py_XDECREF(one);
     }
     return list;
-}
-
-static PyObject *nodes(PyObject *object, PyObject *none) {
-    (void)none;
-    const Walker *self = (Walker *)object;
-    return is_free(self) ? list_nodes(self->nodes, self->count, true) : NULL;
-}
-
-/* For tests to look at what could be derived from. */
-static PyObject *path(PyObject *object, void *none) {
-    (void)none;
-    const Walker *self = (Walker *)object;
-    return is_free(self) ? list_nodes(self->path, self->path_count, false) : NULL;
 }
 
 /* Take in a node that must follow the one before. False: exception set. */
@@ -262,9 +246,10 @@ static PyObject *start(PyObject *object, void *none) {
 }
 
 static PyMethodDef methods[] = {
-    {"take", take, METH_O, PyDoc_STR("Return an epoch's secret; erase it and all before it.")},
+    {"take", take, METH_O,
+     PyDoc_STR("Return an epoch's secret, or None; erase it and all before it.")},
     {"puncture", puncture, METH_O, PyDoc_STR("Erase all before an epoch.")},
-    {"secret", secret_of, METH_O, PyDoc_STR("Return an epoch's secret; nothing is erased.")},
+    {"secret", secret_of, METH_O, PyDoc_STR("Return an epoch's secret, or None; nothing is erased.")},
     {"nodes", nodes, METH_NOARGS, PyDoc_STR("Return all that is held, ascending: secrets.")},
     {"clear", clear, METH_NOARGS, PyDoc_STR("Erase everything.")},
     {NULL, NULL, 0, NULL},
@@ -278,7 +263,6 @@ static PyMemberDef members[] = {
 
 static PyGetSetDef getset[] = {
     {"start", start, NULL, "The first epoch that can still be derived.", NULL},
-    {"_path", path, NULL, "The nodes on the way to the last leaf: secrets.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

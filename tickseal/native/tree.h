@@ -1,6 +1,5 @@
 /* The epoch tree (docs/protocol.md section 3): tickseal.core.keytree.Walker for the hot path. */
-#ifndef TICKSEAL_TREE_H
-#define TICKSEAL_TREE_H
+#pragma once
 
 #include "segment.h"
 
@@ -16,9 +15,10 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     bool is_busy;  /* an opener works with it, perhaps without the GIL */
-    int count, path_count;
+    int count;
     unsigned long long end; /* the first epoch that is never covered */
     Node *nodes;            /* the nearest last; room for LEVELS_MOST more than at the start */
+    int path_count;
     Node path[LEVELS_MOST]; /* to the leaf that walker_secret() gave last, from the root down */
 } Walker;
 
@@ -30,5 +30,3 @@ const uint8_t *walker_secret(Walker *self, uint64_t epoch);
 void walker_puncture(Walker *self, uint64_t epoch);
 /* Erase everything. */
 void walker_wipe(Walker *self);
-
-#endif

@@ -33,6 +33,14 @@ if not TYPE_CHECKING and IS_NATIVE:
         from_root = classmethod(keytree.Walker.from_root.__func__)
         __repr__ = keytree.Walker.__repr__
 
+        def take(self, epoch: int) -> bytes:
+            """Return a secret and erase it; see `core.keytree.Walker.take`."""
+            return super().take(epoch) or self._refuse(epoch)
+
+        def secret(self, epoch: int) -> bytes:
+            """Return a secret; see `core.keytree.Walker.secret`."""
+            return super().secret(epoch) or self._refuse(epoch)
+
         def cover(self, start: int, end: int) -> "list[Node]":
             """Return a grant; see `core.keytree.Walker.cover`."""
             from tickseal import primitives  # noqa: PLC0415  # which needs this package first
@@ -40,3 +48,8 @@ if not TYPE_CHECKING and IS_NATIVE:
             walker = keytree.Walker(primitives, self.nodes())
             walker.end = self.end
             return walker.cover(start, end)
+
+        def _refuse(self, epoch: int) -> bytes:
+            empty = keytree.Walker(None, ())
+            empty.end = self.end
+            return empty.secret(epoch)
