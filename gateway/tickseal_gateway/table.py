@@ -1,7 +1,7 @@
 """StreamTable: all streams at the sink, and the receivers that open their segments."""
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -59,6 +59,7 @@ class StreamTable:
         self.segments = 0
         self.gone: deque[tuple[LiveStream, Held]] = deque(maxlen=1000)
         self._streams: dict[int, LiveStream] = {}
+        self._by_device: defaultdict[int, list[LiveStream]] = defaultdict(list)
         self._common = SegmentReceiver()
         self._compact: dict[SegmentReceiver, set[tuple[int, int]]] = {}
         self._past_refusals: Counter[str] = Counter()
@@ -104,7 +105,7 @@ class StreamTable:
 
     def of_device(self, device_id: int) -> list[LiveStream]:
         """Return the streams of a device."""
-        return [stream for stream in self if stream.device_id == device_id]
+        return list(self._by_device.get(device_id, ()))
 
     @property
     def refusals(self) -> Counter[str]:
@@ -114,9 +115,13 @@ class StreamTable:
             total.update(receiver.refusals)
         return total
 
-    def unheld(self, handle: int) -> int:
-        """Return how many segments of a known stream were of a generation that is not held."""
-        return sum(receiver.unheld(handle) for receiver in (self._common, *self._compact))
+    @property
+    def unheld(self) -> Counter[int]:
+        """Segments of known streams that were of a generation not held, by handle."""
+        total = self._common.unheld.copy()
+        for receiver in self._compact:
+            total.update(receiver.unheld)
+        return total
 
     def open_compact_lane(self) -> SegmentReceiver:
         """Return a receiver for the compact segments of one link; close it with the link."""
@@ -158,6 +163,7 @@ class StreamTable:
         if live is None:
             live = self._streams[stream.handle] = LiveStream(stream, device)
             live.budget = self._budgets.get(device.id)
+            self._by_device[device.id].append(live)
         live.metadata, live.content = stream.metadata, content_of(stream.metadata)
         is_offline = offline_from is not None
         same = [number for number, held in live.held.items() if held.is_backfilled is is_offline]

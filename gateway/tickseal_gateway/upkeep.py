@@ -66,6 +66,7 @@ class Upkeep:
         controller.sinks.tick(now)
         self._watch.tick()
         rows: dict[int, list[ReportRow]] = {}
+        unheld = controller.table.unheld
         for stream in controller.table:
             stream.count_second()
             connection = controller.connections.get(stream.device_id)
@@ -74,7 +75,7 @@ class Upkeep:
                 continue
             news = [row for held in list(stream.held.values()) if (row := _report_row(held))]
             rows.setdefault(stream.device_id, []).extend(news)
-            self._resync(stream, connection, monotonic_ns)
+            self._resync(stream, connection, unheld[stream.handle], monotonic_ns)
             self._renew(stream, connection, monotonic_ns)
         for device_id, connection in list(controller.connections.items()):
             try:
@@ -103,10 +104,12 @@ class Upkeep:
         if monotonic_ns - left > self._controller.config.policy.linger_ns:
             self._controller.table.erase_all(stream)
 
-    def _resync(self, stream: LiveStream, connection: Connection, monotonic_ns: int) -> None:
+    def _resync(
+        self, stream: LiveStream, connection: Connection, unheld: int, monotonic_ns: int
+    ) -> None:
         refused = (
             sum(h.received.opener.refusals[errors.WRONG_KEY_HASH] for h in stream.held.values()),
-            self._controller.table.unheld(stream.handle),
+            unheld,
             sum(h.received.opener.refusals[errors.EXHAUSTED] for h in stream.held.values()),
         )
         before = self._before.get(stream.handle)
