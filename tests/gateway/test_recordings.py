@@ -410,7 +410,9 @@ def test_a_grant_file_with_the_keys_alone_needs_the_recordings_beside_it(
     file = hand_over(gateways, tmp_path, "--keys-only")
     content = file.read_bytes()
     assert all(segment not in content for segment in device.sent)
-    assert values(tickseal("open", str(file))) == []
+    alone = tickseal("open", str(file))
+    assert alone.returncode == 1
+    assert "holds keys, and no segments: say by --recordings" in alone.stderr
     moved = tmp_path / "handed"
     (gateways.state / "recordings").rename(moved)
     assert values(tickseal("open", str(file), "--recordings", str(moved))) == list(range(20))

@@ -105,6 +105,10 @@ def read_grant_file(path: Path, recordings: Path | None = None) -> Iterator[Piec
                 f"{path} is a recording, which its gateway plays: tickseal play STREAM"
             )
         entries = reader.entries()
+        if recordings is None and not any(entry.kind == Kind.BLOCK for entry in entries):
+            raise StoreError(
+                f"{path} holds keys, and no segments: say by --recordings where their folder is"
+            )
         for place, entry in enumerate(entries):
             if entry.kind != Kind.GRANT:
                 continue

@@ -48,7 +48,7 @@ def test_home_assistant_is_told_of_every_entity(output: MQTTOutput, listener: Li
     )  # fmt: skip
     assert air["state_topic"] == "tickseal/garden/garden/temperature/air"
     assert by_name["temperature door"]["platform"] == "binary_sensor"
-    assert by_name["garden/camera"]["platform"] == "camera"
+    assert by_name["camera"]["platform"] == "camera"
     for name in ("Clock offset", "Clock uncertainty", "Clock unsynchronised", "Connected"):
         assert by_name[name]["entity_category"] == "diagnostic"
 
