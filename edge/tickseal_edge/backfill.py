@@ -59,11 +59,16 @@ class Backfill:
         self._moved.set()
 
     async def offer_all(self) -> None:
-        """Offer what waits, before any stream is opened: live numbers must differ from theirs."""
+        """Offer what waits, before any stream is opened: live numbers must differ from theirs.
+
+        Ends of live generations are announced at once, though their turn may come much later: a
+        gateway erases such a one soon after the next is live, unless it is to be backfilled.
+        """
         for spooled in self._spool.generations():
             if spooled.blob:
                 await self._offer(spooled)
             else:
+                self._announce(spooled, await self._chunk(spooled.number))
                 self._ready.add(spooled.number)
 
     async def run(self) -> None:
@@ -103,9 +108,7 @@ class Backfill:
     async def _deliver(self, spooled: SpooledGeneration) -> None:
         number, session = spooled.number, self._connection.session
         while self._connection.is_running:
-            chunk = await self._spool.chunk(
-                number, frames=_CHUNK_FRAMES, size=_CHUNK_BYTES, ticks=_CHUNK_TICKS
-            )
+            chunk = await self._chunk(number)
             if not self._connection.is_running:
                 return
             if not chunk:
@@ -116,19 +119,29 @@ class Backfill:
                 if spooled.blob:
                     _logger.info("what was kept offline is delivered (%016x)", number)
                 return
-            first, last = chunk[0], chunk[-1]
-            session.announce_backfill(
-                spooled.handle,
-                number,
-                ticks=(first.tick, last.tick + 1),
-                frames=(first.number, last.number + 1),
-            )
+            self._announce(spooled, chunk)
             for piece in _pieces(chunk):
                 await self._connection.send(piece, backfill=True)
-            if not await self._is_stored(spooled, last.number + 1):
+            if not await self._is_stored(spooled, chunk[-1].number + 1):
                 _logger.warning("the gateway does not acknowledge what was kept (%016x)", number)
                 self._ready.discard(number)
                 return
+
+    async def _chunk(self, number: int) -> list[SealedFrame]:
+        return await self._spool.chunk(
+            number, frames=_CHUNK_FRAMES, size=_CHUNK_BYTES, ticks=_CHUNK_TICKS
+        )
+
+    def _announce(self, spooled: SpooledGeneration, chunk: list[SealedFrame]) -> None:
+        if chunk and self._connection.is_running:
+            first, last = chunk[0], chunk[-1]
+            self._connection.session.announce_backfill(
+                spooled.handle,
+                spooled.number,
+                ticks=(first.tick, last.tick + 1),
+                frames=(first.number, last.number + 1),
+            )
+            self._connection.flush()
 
     async def _is_stored(self, spooled: SpooledGeneration, frame_until: int) -> bool:
         try:

@@ -60,18 +60,27 @@ def lane() -> Iterator[Lane]:
 def spool_of(lane: Lane, *generations: int, frames: int = 600) -> Spool:
     spool = Spool(PowerCutDisk(), 64 << 20, lane)
     for number in generations:
-        generation = Generation.derive(
-            StreamMetadata("pi/host", "telemetry"),
-            StreamParameters(t0_ns=0, generation=number),
-            initial_secret=bytes(32),
-            salt=bytes(32),
-            handle=HANDLE,
-        )
-        spool.begin(generation, b"blob %d" % number)
+        spool.begin(generation(number), b"blob %d" % number)
         for frame in range(frames):
             spool.append(SealedFrame(number, frame, frame, [bytes(20)]))
         spool.complete(number)
     return spool
+
+
+def keep_end(spool: Spool, number: int, frames: int) -> None:
+    """Keep the last frames of a live generation, whose connection is gone."""
+    kept = [SealedFrame(number, frame, frame, [bytes(20)]) for frame in range(frames)]
+    spool.keep_end(generation(number), kept)
+
+
+def generation(number: int) -> Generation:
+    return Generation.derive(
+        StreamMetadata("pi/host", "telemetry"),
+        StreamParameters(t0_ns=0, generation=number),
+        initial_secret=bytes(32),
+        salt=bytes(32),
+        handle=HANDLE,
+    )
 
 
 def run(spool: Spool, scenario: Callable[[Backfill, Talk], Awaitable[None]]) -> None:
@@ -119,6 +128,20 @@ def test_one_piece_is_under_way_and_nothing_is_deleted_before_it_is_stored(lane:
         await until(lambda: talk.said[-1] == ("finish", 1))
         assert spool.get(1) is None
         assert spool.dropped_frames == 0
+
+    run(spool, scenario)
+
+
+def test_the_end_of_a_live_generation_is_announced_before_its_turn_comes(lane: Lane) -> None:
+    """Or the gateway erases it, soon after the next is live, while much is sent before it."""
+    spool = spool_of(lane, 1)
+    keep_end(spool, 2, 40)
+
+    async def scenario(backfill: Backfill, talk: Talk) -> None:
+        assert talk.said == [("offer", b"blob 1"), ("announce", 2, 0, 40)]
+        backfill.on_event(answer(1))
+        await until(lambda: talk.count("send"))
+        assert talk.said[2] == ("announce", 1, 0, 256)
 
     run(spool, scenario)
 
