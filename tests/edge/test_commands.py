@@ -12,6 +12,7 @@ import pytest
 from edge_device import until
 from fake_gateway import FakeGateway, Registry
 from tickseal_edge.status import as_text
+from waiting import PATIENCE_S
 
 from tickseal.host.kernel_clock import KernelClock
 
@@ -45,7 +46,7 @@ def test_enrol_run_status_and_stop(config: str, registry: Registry) -> None:
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            await until(lambda: len(gateway.payloads("pi/host")) > 3, within_s=20)
+            await until(lambda: len(gateway.payloads("pi/host")) > 3)
             arguments = Path(f"/proc/{running.pid}/cmdline").read_bytes().split(b"\0")
             assert b"tickseal_edge" in arguments, "it has turned into the small process"
             code, out, _ = await tickseal("edge", "status", "--config", config, "--json")
@@ -78,14 +79,14 @@ def test_hup_takes_over_the_rates_and_says_what_it_cannot(config: str, registry:
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            await until(lambda: gateway.payloads("pi/host"), within_s=20)
+            await until(lambda: gateway.payloads("pi/host"))
             path.write_text(f'{base}[[streams]]\nkind = "host"\nrate_hz = 50\n')
             running.send_signal(signal.SIGHUP)
-            await until(lambda: len(gateway.payloads("pi/host")) > 20, within_s=20)
+            await until(lambda: len(gateway.payloads("pi/host")) > 20)
             path.write_text(f'{base}[[streams]]\nkind = "host"\nrate_hz = "fast"\n')
             running.send_signal(signal.SIGHUP)
             count = len(gateway.payloads("pi/host"))
-            await until(lambda: len(gateway.payloads("pi/host")) > count + 20, within_s=20)
+            await until(lambda: len(gateway.payloads("pi/host")) > count + 20)
         finally:
             running.send_signal(signal.SIGTERM)
         _, err = await running.communicate()
@@ -117,7 +118,7 @@ def test_the_service_manager_hears_that_it_is_ready_and_alive(
                 stderr=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
             told = []
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while told.count("WATCHDOG=1") < 3:
                     told.append((await loop.sock_recv(listener, 1000)).decode())
                 running.send_signal(signal.SIGTERM)

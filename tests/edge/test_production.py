@@ -13,6 +13,7 @@ from tickseal_edge.producers import Payload
 from tickseal_edge.production import Production
 from tickseal_edge.sensors.base import DeviceError
 from tickseal_edge.stream_config import HostStream
+from waiting import PATIENCE_S
 
 from tickseal.links.backoff import Backoff
 
@@ -138,10 +139,8 @@ def test_a_device_that_hangs_is_told_of(device: Device, monkeypatch: pytest.Monk
 def test_the_rate_may_change_while_it_runs(device: Device) -> None:
     async def scenario(production: Production, payloads: list[Payload]) -> None:
         await until(lambda: payloads)
-        began = asyncio.get_running_loop().time()
         production.rate_hz = 1000
-        await until(lambda: len(payloads) > 30)
-        assert asyncio.get_running_loop().time() - began < 20 / 2, "at the old rate it took 15 s"
+        await until(lambda: len(payloads) > 4 * PATIENCE_S, "it is faster")
 
     run(scenario, rate_hz=2)
 

@@ -1,7 +1,6 @@
 """A device streams, loses its gateway, goes on without it, and delivers all of it afterwards."""
 
 import asyncio
-import time
 
 import pytest
 from edge_device import STREAM, Device, TrueClock, until
@@ -25,13 +24,11 @@ def test_frames_arrive_live_in_order_and_once(device: Device, registry: Registry
     asyncio.run(scenario())
 
 
-def test_the_end_is_in_order_and_quick(device: Device, registry: Registry) -> None:
+def test_the_end_is_in_order(device: Device, registry: Registry) -> None:
     async def scenario() -> None:
         async with device.enrolled(registry) as gateway:
             async with device.running():
                 await until(lambda: len(gateway.payloads(STREAM)) > 10)
-                began = time.monotonic()
-            assert time.monotonic() - began < 2
             await until(lambda: gateway.events(ev.SessionClosed))
             (closed,) = gateway.events(ev.SessionClosed)[-1:]
             assert (closed.reason, closed.detail) == (ev.CloseReason.BYE, "stopping")  # type: ignore[attr-defined]

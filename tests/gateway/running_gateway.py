@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tickseal_gateway.config import Config, load
 from tickseal_gateway.service import Gateway
 from tickseal_gateway.view import View
+from waiting import PATIENCE_S
 
 from tickseal import cli
 from tickseal.host.state import StateDirectory
@@ -106,22 +107,22 @@ class GatewayProcess:
     def stop(self) -> tuple[int, dict[str, Any]]:
         """Stop it with SIGTERM; return its exit code and last line."""
         self.popen.send_signal(signal.SIGTERM)
-        out, _ = self.popen.communicate(timeout=5)
+        out, _ = self.popen.communicate(timeout=PATIENCE_S)
         return self.popen.returncode, json.loads(out.splitlines()[-1])
 
     def kill(self) -> None:
         """Kill it with SIGKILL, wherever it is."""
         if self.popen.poll() is None:
             self.popen.kill()
-        self.popen.communicate(timeout=5)
+        self.popen.communicate(timeout=PATIENCE_S)
         self._log.close()
 
 
 def run(coroutine: Any) -> Any:
-    """Run a test's coroutine within a bounded time."""
+    """Run a test's coroutine. What waits in it gives up, and says for what, long before this."""
 
     async def bounded() -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(5 * PATIENCE_S):
             return await coroutine
 
     return asyncio.run(bounded())

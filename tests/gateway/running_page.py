@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import io
-import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -15,6 +14,7 @@ from source_device import Device
 from tickseal_gateway.config import Config, load
 from tickseal_gateway.service import Gateway
 from tickseal_gateway.view import View
+from waiting import PATIENCE_S
 
 from tickseal import events as ev
 from tickseal import pictures
@@ -22,7 +22,6 @@ from tickseal.core.errors import LinkError, TicksealError
 from tickseal.host.state import StateDirectory
 
 T = TypeVar("T")
-WAIT_S = 15.0
 
 
 class RunningPage:
@@ -55,14 +54,14 @@ class RunningPage:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._up.wait(WAIT_S)
+        assert self._up.wait(PATIENCE_S)
         if self._fault:
             raise self._fault
 
     def stop(self) -> None:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(WAIT_S)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
     async def _main(self) -> None:
@@ -81,7 +80,7 @@ class RunningPage:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the gateway's loop, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_S)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
     def invite(self, name: str) -> str:
         return str(self.do(self.view.invite(name=name))["token"])
@@ -122,7 +121,7 @@ class Streaming:
     def stop(self) -> None:
         self._work.cancel()
         with contextlib.suppress(BaseException):
-            self._work.result(WAIT_S)
+            self._work.result(PATIENCE_S)
 
     async def _run(self) -> None:
         while not await self._stream():
@@ -195,10 +194,3 @@ def picture(number: int, width: int = 160, height: int = 120) -> bytes:
             data=out.getvalue(),
         )
     )
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from tickseal_gateway.view import View
+from waiting import PATIENCE_S
 
 from tickseal import StreamMetadata
 from tickseal import events as ev
@@ -26,7 +27,6 @@ from tickseal.source_session import Credentials, SourceSession
 
 E = TypeVar("E", bound=ev.Event)
 T = TypeVar("T")
-WAIT_S = 10.0
 
 
 class Device:
@@ -216,7 +216,7 @@ class Device:
 
     async def wait_for(self, *kinds: type[E], since: int = 0) -> E:
         """Return the first event of these kinds since a place; fail at the session's end."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 for event in self.events[since:]:
                     if isinstance(event, kinds):
@@ -272,11 +272,9 @@ def reading(value: float, name: str = "t", time_ns: int | None = None) -> bytes:
     return encode_samples([Sample(name=name, value=value, unit="Cel", time_ns=now)])
 
 
-async def until(
-    condition: Callable[[], T | Awaitable[T]], *, wait_s: float = WAIT_S, what: str = "it"
-) -> T:
+async def until(condition: Callable[[], T | Awaitable[T]], *, what: str = "it") -> T:
     """Return what a condition gives as soon as it is true."""
-    deadline = asyncio.get_running_loop().time() + wait_s
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         found = condition()
         value = await found if isinstance(found, Awaitable) else found

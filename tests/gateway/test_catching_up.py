@@ -15,6 +15,7 @@ from tickseal_gateway.outputs.selection import SelectedOutput
 from tickseal_gateway.readings import Batch, Reading
 from tickseal_gateway.store.reader import StoreReader
 from tickseal_gateway.store.sqlite import SQLiteStore
+from waiting import PATIENCE_S
 
 from tickseal.core import constants
 from tickseal.core.errors import LinkError
@@ -37,7 +38,7 @@ class Archive:
 
     def write(self, batches: Sequence[Batch]) -> None:
         self.entered.set()
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(PATIENCE_S)
         if self.fault is not None:
             raise self.fault
         self.got += [reading.value for batch in batches for reading in batch.readings]
@@ -97,7 +98,7 @@ def test_what_a_blocked_output_missed_comes_from_the_store_in_order(tmp_path: Pa
     with gateway(tmp_path / "readings.db", archive) as given:
         archive.may_go_on.clear()
         given.feed(1)
-        assert archive.entered.wait(10)
+        assert archive.entered.wait(PATIENCE_S)
         given.feed(500)
         assert given.archived.counters.missed == 490
         archive.may_go_on.set()
@@ -163,7 +164,7 @@ def test_what_is_not_in_the_store_either_is_given_up_and_stays_counted(
     with gateway(tmp_path / "readings.db", archive) as given:
         archive.may_go_on.clear()
         given.feed(1)
-        assert archive.entered.wait(10)
+        assert archive.entered.wait(PATIENCE_S)
         given.feed(100, to_store=False)
         archive.may_go_on.set()
         wait_until(lambda: len(archive.got) == 11)
@@ -192,7 +193,7 @@ def test_a_store_that_begins_anew_meanwhile_costs_what_was_in_it_and_no_more(
     with gateway(path, archive) as given:
         archive.may_go_on.clear()
         given.feed(1)
-        assert archive.entered.wait(10)
+        assert archive.entered.wait(PATIENCE_S)
         given.feed(300)
         wait_until(lambda: given.store.arrivals.serial == 301)
         given.store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -22,6 +22,7 @@ from running_gateway import GatewayFactory, run
 from source_device import Device, reading, until
 from tickseal_gateway.config import Config
 from tickseal_gateway.service import Gateway
+from waiting import PATIENCE_S
 
 from tickseal import events as ev
 from tickseal.core import constants
@@ -33,7 +34,7 @@ from tickseal.sealing import FrameSealer
 _KILLS = int(os.environ.get("TICKSEAL_KILLS", "12"))
 _FRAMES, _AT_ONCE = 200, 5
 #: A kill comes after up to so many acknowledgements, and somewhere within so long after the last.
-_ACKNOWLEDGED_MOST, _LONGEST_S, _PATIENCE_S = 6, 0.02, 30.0
+_ACKNOWLEDGED_MOST, _LONGEST_S = 6, 0.02
 # Forked from a process that has imported everything, a gateway stands in a tenth of a second.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__, "tickseal_gateway.service"])
@@ -67,7 +68,7 @@ def killed(config: Config) -> Iterator[Connection]:
         yield ready
     finally:
         process.kill()
-        process.join(10)
+        process.join(PATIENCE_S)
         ready.close()
         waits.close()
         _more.close()
@@ -156,7 +157,7 @@ class Source:
         """Stream until the gateway is about to be killed: after so many, and so long."""
         self._is_connected = False
         streaming = asyncio.create_task(self.stream(port))
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         before = len(self.acknowledgements)
         while not self._is_connected or len(self.acknowledgements) < before + acknowledgements:
             assert not streaming.done(), streaming.exception()

@@ -8,6 +8,7 @@ import pytest
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.pictures import PictureFiles
 from tickseal_gateway.readings import Batch, Picture, Reading
+from waiting import PATIENCE_S
 
 from tickseal.core.errors import LinkError, StoreError
 from tickseal.pictures import Picture as Content
@@ -35,7 +36,7 @@ class Recorder:
 
     def write(self, batches: Sequence[Batch]) -> None:
         self.entered.set()
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(PATIENCE_S)
         if self.faults:
             raise self.faults.pop(0)
         self.got += [reading.value for b in batches for reading in b.readings]
@@ -48,7 +49,7 @@ def blocked(runner: OutputRunner, output: Recorder) -> None:
     output.may_go_on.clear()
     runner.start()
     runner.offer(batch(0))
-    assert output.entered.wait(10)
+    assert output.entered.wait(PATIENCE_S)
 
 
 def test_an_output_that_blocks_loses_what_does_not_fit_and_goes_on() -> None:
@@ -125,7 +126,7 @@ def test_an_output_that_never_returns_does_not_keep_the_gateway_from_stopping() 
     stop_all([runner], 0.05)
     assert not output.is_closed
     output.may_go_on.set()
-    assert runner.join(10)
+    assert runner.join(PATIENCE_S)
 
 
 def pictures_of(*pairs: tuple[str, bytes]) -> Batch:

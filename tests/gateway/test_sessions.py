@@ -1,6 +1,5 @@
 """Sessions and streams: revoked at once, rekeyed without loss, one device under one identity."""
 
-import time
 from typing import Any
 
 import pytest
@@ -33,7 +32,12 @@ def stream_of(view: View) -> Any:
     return stream
 
 
-def test_a_revoked_device_is_cut_off_within_a_second(gateways: GatewayFactory) -> None:
+def test_a_revoked_device_is_cut_off_at_once(
+    gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Within a second is the promise: nothing waits for what is done once a second.
+    monkeypatch.setattr(upkeep.Upkeep, "tick", lambda _upkeep: None)
+
     async def main() -> None:
         async with gateways.inside() as view:
             device = await enrolled(view)
@@ -41,15 +45,13 @@ def test_a_revoked_device_is_cut_off_within_a_second(gateways: GatewayFactory) -
                 await device.open()
                 await device.send(1)
                 await until(lambda: frames(view) == 1)
-                began = time.monotonic()
                 await view.revoke("garden")
-                closed = await device.wait_for(ev.SessionClosed)
-                assert closed.reason is CloseReason.REVOKED
                 # The device keeps its sealer, and a path to the sink that needs no session.
                 await device.send(2)
                 await until(lambda: "revoked" in view.snapshot()["totals"]["refusals"])
-                assert time.monotonic() - began < 1
                 assert frames(view) == 1
+                closed = await device.wait_for(ev.SessionClosed)
+                assert closed.reason is CloseReason.REVOKED
             async with device.connected(waits=False):
                 assert (await device.wait_for(ev.HandshakeRefused)).reason == "revoked"
             with pytest.raises(TicksealError, match="revoked already"):

@@ -10,6 +10,7 @@ import pytest
 from running_gateway import GatewayFactory, run
 from sink_device import Sink
 from source_device import Device, reading, until
+from tickseal_gateway.upkeep import Upkeep
 from tickseal_gateway.view import View
 
 from tickseal import events as ev
@@ -244,10 +245,12 @@ def test_a_new_generation_is_granted_before_its_source_seals(gateways: GatewayFa
     run(main())
 
 
-def test_a_revoked_sink_opens_nothing_that_is_sealed_a_second_later(
-    gateways: GatewayFactory,
+def test_a_revoked_sink_opens_nothing_that_is_sealed_afterwards(
+    gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps its full state, and gets every segment, as by listening on the network."""
+    # Within a second is the promise: nothing waits for what is done once a second.
+    monkeypatch.setattr(Upkeep, "tick", lambda _upkeep: None)
 
     async def main() -> None:
         async with gateways.inside() as view:
@@ -265,11 +268,9 @@ def test_a_revoked_sink_opens_nothing_that_is_sealed_a_second_later(
                 tick = int.from_bytes(segment[7:10], "big")
                 assert opens(sink.kept, segment, tick=tick, frame=0), "the check itself works"
 
-                began = time.monotonic()
                 await view.revoke("office")
                 await device.wait_for(ev.RekeyRequested)
                 generation = await device.open()
-                assert time.monotonic() - began < 1
                 closed = await sink.wait_for(ev.SessionClosed)
                 assert closed.reason is CloseReason.REVOKED
 

@@ -16,8 +16,7 @@ import pytest
 from running_gateway import TICKSEAL
 from running_page import Streaming, running_page
 from tickseal_gateway.top import frame, styled
-
-WAIT_S = 15.0
+from waiting import PATIENCE_S
 
 
 def snapshot(devices: int = 1, streams: int = 1, **more: Any) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def test_a_name_moves_no_cursor() -> None:
 
 def read_until(terminal: int, wanted: bytes) -> bytes:
     seen = b""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + PATIENCE_S
     while wanted not in seen:
         ready, _, _ = select.select([terminal], [], [], 0.1)
         if ready:
@@ -137,7 +136,7 @@ def test_it_watches_and_gives_the_terminal_back(tmp_path: Path, ending: bytes | 
             else:
                 process.send_signal(signal.SIGTERM)
             read_until(own, b"\x1b[?25h\x1b[?1049l")
-            assert process.wait(WAIT_S) == 0
+            assert process.wait(PATIENCE_S) == 0
             assert termios.tcgetattr(other) == before
         finally:
             process.kill()
@@ -166,7 +165,7 @@ def test_without_a_gateway_it_says_so(tmp_path: Path) -> None:
     )
     try:
         read_until(own, b"tickseal gateway run")
-        assert process.wait(WAIT_S) == 1
+        assert process.wait(PATIENCE_S) == 1
     finally:
         process.kill()
         process.wait()

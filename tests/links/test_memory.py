@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE_S
 
 from tickseal.core.errors import LinkError, LocalProtocolError
 from tickseal.links.base import SegmentLink, StreamLink
@@ -19,7 +20,7 @@ NUMBERED = [n.to_bytes(2, "big") for n in range(500)]
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 20))
+    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
 
 
 def everything(link: Any) -> list[bytes]:

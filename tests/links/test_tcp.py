@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_S
 
 from tickseal.core.errors import LinkError
 from tickseal.links import tcp
@@ -14,7 +15,7 @@ from tickseal.links.tcp import TCPLink, TCPServer
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 20))
+    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
 
 
 async def echo(link: TCPLink) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_S
 
 from tickseal import acceleration
 from tickseal.core.errors import LinkError
@@ -29,7 +30,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 20))
+    asyncio.run(asyncio.wait_for(scenario, PATIENCE_S))
 
 
 async def collect(link: UDPLink, count: int) -> list[bytes]:

@@ -1,12 +1,11 @@
 """The whole system as processes, on loopback, with a network between that a test controls."""
 
-import contextlib
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from .network import GATEWAY_HOST, NETWORK_HOST, Network
 from .processes import Device, Gateway
@@ -21,26 +20,10 @@ class System:
     network: Network
 
 
-def free_port() -> int:
-    """Return a port that is free for TCP and UDP on both addresses."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            port = 0
-            try:
-                for host in (GATEWAY_HOST, NETWORK_HOST):
-                    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                        sock = stack.enter_context(socket.socket(socket.AF_INET, kind))
-                        sock.bind((host, port))
-                        port = sock.getsockname()[1]
-            except OSError:
-                continue
-            return port
-
-
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
     """Return a running gateway and an enrolled device that does not run yet."""
-    port = free_port()
+    port = free_port(GATEWAY_HOST, NETWORK_HOST)
     gateway = Gateway(tmp_path / "gateway", port)
     device = Device(tmp_path / "device")
     network = Network(port)

@@ -63,7 +63,7 @@ class Network:
         """End the relay."""
         self._is_over = True
         self._waker.send(b"x")
-        self._thread.join(10)
+        self._thread.join()
         with self._lock:
             for sock in [*self._pairs, self._tcp, self._udp, self._out, self._wake, self._waker]:
                 sock.close()

@@ -6,27 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from waiting import PATIENCE_S, eventually
 
 from tickseal.core.errors import LinkError
 from tickseal.host.control_socket import ask
-
-T = TypeVar("T")
-#: Far beyond what anything here takes, so that only a fault reaches it.
-PATIENCE_S = 60.0
-
-
-def eventually(look: Callable[[], T], *, what: str, patience_s: float = PATIENCE_S) -> T:
-    """Return what look() gives once it is true."""
-    until = time.monotonic() + patience_s
-    while time.monotonic() < until:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"never happened: {what}")
 
 
 def tickseal(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from running_gateway import TICKSEAL
+from waiting import PATIENCE_S
 
 MICROPYTHON = Path(sysconfig.get_path("scripts")) / "micropython"
 
@@ -18,7 +19,7 @@ def test_a_microcontroller_streams_as_the_third_source(tmp_path: Path) -> None:
         [TICKSEAL, "demo", "--mcu", "--seconds", "2", "--json", "--state", tmp_path / "demo"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -43,7 +44,7 @@ def test_without_micropython_it_says_how_to_get_it(
         [TICKSEAL, "demo", "--mcu", "--seconds", "2", "--state", tmp_path / "demo"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 1

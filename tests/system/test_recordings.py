@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from .conftest import System
-from .processes import Device, eventually, tickseal
+from .processes import Device, tickseal
 
 TELEMETRY, CAMERA = Device.TELEMETRY, Device.CAMERA
 RECORD = '[recordings]\nrecord = true\ncommit = "500ms"\n'

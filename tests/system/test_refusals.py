@@ -5,10 +5,11 @@ import struct
 import time
 
 import pytest
+from waiting import PATIENCE_S, eventually
 
 from .conftest import System
 from .network import GATEWAY_HOST
-from .processes import Device, eventually, tickseal
+from .processes import Device, tickseal
 
 TELEMETRY = Device.TELEMETRY
 
@@ -21,7 +22,7 @@ def test_a_first_handshake_message_sent_again_opens_nothing(system: System) -> N
     first = sent[: 2 + struct.unpack_from(">H", sent)[0]]
     before = gateway.status()
     generation = gateway.stream(TELEMETRY)["generation"]
-    with socket.create_connection((GATEWAY_HOST, network.port), timeout=30) as replay:
+    with socket.create_connection((GATEWAY_HOST, network.port), timeout=PATIENCE_S) as replay:
         replay.sendall(first)
         answer = replay.recv(65_536)
         assert answer[2] == 3, "the gateway cannot know yet that it is a replay, and answers"

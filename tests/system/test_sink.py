@@ -2,19 +2,19 @@
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from tickseal.core.errors import LinkError
 from tickseal.host.control_socket import ask
 
 from .conftest import System
-from .processes import Device, Process, eventually, tickseal
+from .processes import Device, Process, tickseal
 
 TELEMETRY, CAMERA = Device.TELEMETRY, Device.CAMERA
 
@@ -105,14 +105,12 @@ def test_a_revoked_sink_gets_no_further(system: System, sink: Sink) -> None:
     sink.more_frames(TELEMETRY)
     sink.more_frames(CAMERA, 1)
     before = {name: system.gateway.stream(name)["generation"] for name in (TELEMETRY, CAMERA)}
-    began = time.monotonic()
     ask(system.gateway.state, {"do": "revoke", "name": "office"}, service="gateway")
 
     def all_renewed() -> bool:
         return all(system.gateway.stream(name)["generation"] != before[name] for name in before)
 
     eventually(all_renewed, what="new generations")
-    assert time.monotonic() - began < 1.5  # the status itself is up to 0.1 s old
     eventually(lambda: not sink.status()["gateway"]["is_up"], what="the sink noticed")
     assert "revoked" in sink.status()["gateway"]["problem"]
     frames = sink.frames(TELEMETRY)

@@ -3,9 +3,11 @@
 import struct
 from pathlib import Path
 
+from waiting import eventually
+
 from .conftest import System
 from .network import Network
-from .processes import Device, Gateway, eventually
+from .processes import Device, Gateway
 
 TELEMETRY, CAMERA = Device.TELEMETRY, Device.CAMERA
 

@@ -5,7 +5,6 @@ import shutil
 import socket
 import struct
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tickseal_edge.clock.chrony import ChronySource, Tracking, parse_tracking
+from waiting import eventually
 
 from tickseal.clock import ClockDiscipline
 from tickseal.core.errors import ClockError
@@ -71,14 +71,15 @@ def chronyd(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chronyd]
         daemon.close()
 
 
-def until(condition: Callable[[], object], within_s: float = 15.0) -> object:
-    deadline = time.monotonic() + within_s
-    while True:
+def until(condition: Callable[[], object]) -> object:
+    """Return what a condition gives once it is true, and raises no ClockError any more."""
+
+    def look() -> object:
         with contextlib.suppress(ClockError):
-            if found := condition():
-                return found
-        assert time.monotonic() < deadline, "not in time"
-        threading.Event().wait(0.05)
+            return condition()
+        return None
+
+    return eventually(look)
 
 
 @needs_chronyd

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tickseal_edge.clock.gpsd import GPSD
+from waiting import PATIENCE_S
 
 from tickseal.core.errors import ClockError
 
@@ -36,7 +37,7 @@ class Server:
         self.ready.set()
 
     def say(self, *messages: object) -> None:
-        assert self.ready.wait(5)
+        assert self.ready.wait(PATIENCE_S)
         assert self.peer is not None
         for message in messages:
             text = message if isinstance(message, str) else json.dumps(message)
@@ -94,7 +95,7 @@ def test_a_gpsd_that_is_gone_is_named_and_tried_again(server: Server) -> None:
     gpsd = GPSD(port=server.port)
     with pytest.raises(ClockError):
         gpsd.time()
-    assert server.ready.wait(5)
+    assert server.ready.wait(PATIENCE_S)
     server.close()
     with pytest.raises(ClockError, match="gpsd does not answer"):
         for _ in range(1000):

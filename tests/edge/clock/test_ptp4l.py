@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tickseal_edge.clock.ptp import PTPSource
 from tickseal_edge.clock.ptp_management import PTPManagement
+from waiting import eventually
 
 from tickseal.core.errors import ClockError
 from tickseal.host.kernel_clock import KernelClock
@@ -114,14 +114,15 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         pair.close()
 
 
-def until(condition: Callable[[], object], within_s: float = 15.0) -> object:
-    deadline = time.monotonic() + within_s
-    while True:
+def until(condition: Callable[[], object]) -> object:
+    """Return what a condition gives once it is true, and raises no ClockError any more."""
+
+    def look() -> object:
         with contextlib.suppress(ClockError):
-            if found := condition():
-                return found
-        assert time.monotonic() < deadline, "not in time"
-        threading.Event().wait(0.05)
+            return condition()
+        return None
+
+    return eventually(look)
 
 
 def test_the_offset_between_two_of_this_machine_is_hardly_one(pair: Pair) -> None:

@@ -15,9 +15,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+from waiting import PATIENCE_S
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-WAIT_S = 15
 
 
 def is_here() -> bool:
@@ -86,7 +86,7 @@ class Browser:
     def until(self, condition: Callable[[], Any], what: str = "it") -> Any:
         waiting = WebDriverWait(
             self.driver,
-            WAIT_S,
+            PATIENCE_S,
             poll_frequency=0.05,
             ignored_exceptions=[StaleElementReferenceException],
         )

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from batches import HOSTILE, batch, numbered, reading
 from line_protocol_parser import parse_line
-from running_page import free_port
+from ports import free_port
 from tickseal_gateway.outputs.influx import InfluxLines, RefusedLinesError
 
 from tickseal.core.errors import LinkError

@@ -14,6 +14,7 @@ from batches import batch
 from prometheus_client.parser import text_string_to_metric_families
 from tickseal_gateway.outputs import prometheus
 from tickseal_gateway.outputs.prometheus import PrometheusMetrics, render
+from waiting import PATIENCE_S
 
 from tickseal.core.errors import LinkError
 
@@ -132,7 +133,7 @@ def output() -> Any:
 
 
 def scrape(port: int, path: str = "/metrics") -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
