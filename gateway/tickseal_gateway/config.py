@@ -156,6 +156,7 @@ class StoreConfig:
         enabled: whether they are.
         path: the SQLite file; empty for readings.db in the state directory.
         retention_ns: how long a reading is kept; 0 for ever.
+        size_bytes: how much is kept; the readings that came first go.
         pictures: directory for the latest picture of each stream as a file; empty for none.
         commit_ns: longest time from a reading's arrival to its commit.
     """
@@ -163,6 +164,7 @@ class StoreConfig:
     enabled: bool = True
     path: str = ""
     retention_ns: Annotated[int, Duration("0s", "36500d")] = 30 * 24 * _HOUR
+    size_bytes: Annotated[int, Size("1MiB")] = 16 << 30
     pictures: str = ""
     commit_ns: Annotated[int, Duration("10ms", "60s")] = _SECOND // 4
 

@@ -20,7 +20,7 @@ class Limits:
     Args:
         streams: open at once.
         frames_per_s, bytes_per_s: of all its streams together; bytes of payload.
-        storage_bytes: of its recordings; the oldest hours go.
+        storage_bytes: of its readings, and of its recordings; the oldest go.
     Raises:
         LimitError: one is not 1..2^50.
     """
@@ -43,7 +43,7 @@ class Limits:
             self.streams and f"{self.streams} streams",
             self.frames_per_s and f"{self.frames_per_s} frames/s",
             self.bytes_per_s and f"{format_size(self.bytes_per_s)}/s",
-            self.storage_bytes and f"{format_size(self.storage_bytes)} recorded",
+            self.storage_bytes and f"{format_size(self.storage_bytes)} stored",
         )
         return ", ".join(word for word in words if word)
 

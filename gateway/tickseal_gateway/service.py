@@ -25,6 +25,7 @@ from tickseal_gateway.ingest import Ingest
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import configured_outputs, health_readers, run_beside
 from tickseal_gateway.outputs.health import tell
+from tickseal_gateway.quotas import Quotas
 from tickseal_gateway.readings import Batch
 from tickseal_gateway.recordings.library import open_library
 from tickseal_gateway.recordings.recorder import make_recorder
@@ -32,6 +33,7 @@ from tickseal_gateway.registry import Registry
 from tickseal_gateway.reserved import ReservedLinks
 from tickseal_gateway.serial import serve_boards
 from tickseal_gateway.status import Json, Parts
+from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.sqlite import SQLiteStore
 from tickseal_gateway.table import StreamTable
 from tickseal_gateway.upkeep import Upkeep
@@ -72,9 +74,10 @@ class Gateway:
         self._alarms = Alarms()
         self._table = StreamTable()
         self._loop = asyncio.get_running_loop()
+        self._quotas = Quotas(self._registry, self._alarms)
         self._store = self._open_store()
         self._outputs = self._make_outputs()
-        self._recorder = make_recorder(config, state, self._table, self._alarms, self._registry)
+        self._recorder = make_recorder(config, state, self._table, self._alarms, self._quotas)
         self._page: str | None = None
 
     @contextlib.asynccontextmanager
@@ -187,7 +190,13 @@ class Gateway:
         if not given.enabled:
             return None
         path = Path(given.path).expanduser() if given.path else self._state.path / READINGS_FILE
-        store = SQLiteStore(path, retention_ns=given.retention_ns, gather_s=given.commit_ns / 1e9)
+        room = Room(
+            retention_ns=given.retention_ns,
+            size_most=given.size_bytes,
+            quotas=self._quotas.all,
+            over_quota=self._quotas.over,
+        )
+        store = SQLiteStore(path, room=room, gather_s=given.commit_ns / 1e9)
         if store.notice:
             self._alarms.set("store", "", store.notice)
         return store

@@ -15,7 +15,8 @@ from test_recordings import play, summary
 from tickseal_gateway import budgets
 from tickseal_gateway.budgets import Budget
 from tickseal_gateway.limits import LimitError, Limits, parse_limit
-from tickseal_gateway.recordings.shelf import Quota, Shelf
+from tickseal_gateway.quotas import Quota
+from tickseal_gateway.recordings.shelf import Shelf
 from tickseal_gateway.tags import TagError, changed_tags
 from tickseal_gateway.view import View
 

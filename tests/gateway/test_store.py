@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.sqlite import GenerationRow, SQLiteStore
 
 from tickseal.core import constants
@@ -92,7 +93,7 @@ def test_generations_are_counted(tmp_path: Path) -> None:
 def test_what_is_older_than_the_retention_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SQLiteStore(tmp_path / "readings.db", retention_ns=3600 * 10**9)
+    store = SQLiteStore(tmp_path / "readings.db", room=Room(retention_ns=3600 * 10**9))
     write(store, reading(1), reading(2, time_ns=time.time_ns()))
     real = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + 3600)

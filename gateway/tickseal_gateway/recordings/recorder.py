@@ -5,7 +5,6 @@ open what was recorded, never what is still to come, and those in memory go as t
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -13,23 +12,19 @@ from fnmatch import fnmatchcase
 from tickseal import control
 from tickseal.host.state import StateDirectory
 from tickseal.opening import Buffer, OpenedSegment
-from tickseal.quantities import format_size
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.config import Config
 from tickseal_gateway.outputs.base import OutputRunner
+from tickseal_gateway.quotas import Quotas
 from tickseal_gateway.readings import Batch, Sealed
 from tickseal_gateway.recordings.blocks import Row, encode_block, hour_of, ticks_of
 from tickseal_gateway.recordings.files import Kind, Record, RecordWriter
 from tickseal_gateway.recordings.keys import GrantBox, load_key
 from tickseal_gateway.recordings.recorded import RecordedGeneration
-from tickseal_gateway.recordings.shelf import Quota, Shelf, recording_path
-from tickseal_gateway.registry import Registry
+from tickseal_gateway.recordings.shelf import Shelf, recording_path
 from tickseal_gateway.streams import Held, LiveStream
 from tickseal_gateway.table import StreamTable
 
-_OVER_QUOTA = "limit_storage"
-#: How long an alarm of a quota stands, s: each hour that goes is one.
-_TOLD_S = 10.0
 _SPAN_PLACE = "{}:{}:{}:{}"
 
 
@@ -177,7 +172,7 @@ def make_recorder(
     state: StateDirectory,
     table: StreamTable,
     alarms: Alarms,
-    registry: Registry,
+    quotas: Quotas,
 ) -> Recorder | None:
     """Return the recorder of a gateway, which watches its streams; None where it does not record.
 
@@ -187,24 +182,12 @@ def make_recorder(
     given = config.recordings
     if not given.record:
         return None
-    loop = asyncio.get_running_loop()
-
-    def tell(quota: Quota) -> None:
-        words = f"its oldest recordings go: it may keep {format_size(quota.size_most)}"
-        alarms.set(_OVER_QUOTA, quota.device, words)
-        loop.call_later(_TOLD_S, alarms.clear, _OVER_QUOTA, quota.device)
-
-    def over_quota(quota: Quota) -> None:
-        # On the recorder's thread, which may outlive the loop by a moment.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(tell, quota)
-
     shelf = Shelf(
         config.recordings_path,
         retention_ns=given.retention_ns,
         size_most=given.size_bytes,
-        quotas=lambda: _quotas(registry),
-        over_quota=over_quota,
+        quotas=quotas.all,
+        over_quota=quotas.over,
     )
     output = RecordingOutput(shelf, load_key(state), gather_s=given.commit_ns / 1e9)
 
@@ -218,16 +201,3 @@ def make_recorder(
     recorder = Recorder(OutputRunner(output), given.streams, cannot)
     table.watch(recorder)
     return recorder
-
-
-def _quotas(registry: Registry) -> list[Quota]:
-    streams = registry.streams()
-    return [
-        Quota(
-            device=device.name,
-            handles=frozenset(each.handle for each in streams if each.device_id == device.id),
-            size_most=device.limits.storage_bytes,
-        )
-        for device in registry.devices()
-        if device.limits.storage_bytes is not None
-    ]

@@ -5,11 +5,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from tickseal.core.errors import StoreError
+from tickseal_gateway.quotas import Quota
 from tickseal_gateway.recordings.files import INDEX_SUFFIX, SUFFIX, explained
 
 _SECOND = 1_000_000_000
@@ -59,21 +59,6 @@ def _hour(text: str) -> int | None:
     except ValueError:
         return None
     return calendar.timegm(when) // _HOUR_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """How much of one device is kept.
-
-    Attributes:
-        device: its name.
-        handles: of its streams.
-        size_most: bytes; the oldest hours go.
-    """
-
-    device: str
-    handles: frozenset[int]
-    size_most: int
 
 
 class Shelf:

@@ -29,6 +29,7 @@ from tickseal_gateway.sink.config import SinkSettings
 from tickseal_gateway.sink.enrolment import begin_session
 from tickseal_gateway.sink.recall import Recall
 from tickseal_gateway.sink.streams import GrantedStreams
+from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.sqlite import SQLiteStore
 
 _logger = logging.getLogger("tickseal.sink")
@@ -193,7 +194,8 @@ def make_outputs(settings: SinkSettings, state: Path) -> list[OutputRunner]:
     store: SQLiteStore | None = None
     if given.enabled:
         path = Path(given.path).expanduser() if given.path else state / "readings.db"
-        store = SQLiteStore(path, retention_ns=given.retention_ns, gather_s=given.commit_ns / 1e9)
+        room = Room(retention_ns=given.retention_ns, size_most=given.size_bytes)
+        store = SQLiteStore(path, room=room, gather_s=given.commit_ns / 1e9)
         outputs.append(OutputRunner(store, ends_last=True))
     further = configured_outputs(settings.as_gateway())
     return outputs + [run_beside(output, store) for output in further]

@@ -40,6 +40,7 @@ CREATE VIEW readings AS SELECT
     (flags & {constants.FLAG_HOLDOVER}) != 0 AS clock_in_holdover
     FROM samples JOIN series ON series.id = samples.series;
 """  # noqa: S608 - its only values are constants
+_JOURNAL_BYTES = 16 << 20
 #: What leads to each version from the one before.
 _STEPS = {
     0: _SERIES + _SAMPLES + _GENERATIONS + _DELIVERED + _READINGS,
@@ -65,7 +66,15 @@ def prepare(connection: sqlite3.Connection) -> None:
         sqlite3.Error: a disk or a file that does not serve, or a newer version's tables.
     """
     # FULL: what a device is told to be stored must outlive a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # Free pages can be given back only where that is said before the first table; and the journal
+    # is cut back after a large transaction.
+    for pragma in (
+        "auto_vacuum=INCREMENTAL",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"journal_size_limit={_JOURNAL_BYTES}",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:

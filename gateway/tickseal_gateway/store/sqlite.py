@@ -19,11 +19,10 @@ from tickseal.core.errors import StoreError
 from tickseal.samples import Measured
 from tickseal_gateway.readings import Batch, Reading
 from tickseal_gateway.store.arrivals import Arrivals
+from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.schema import prepare
 
 _logger = logging.getLogger(__name__)
-#: Often, so that each time there is little to delete.
-_RETENTION_EVERY_S = 10.0
 #: Series whose numbers are kept in memory.
 _SERIES_MOST = 100_000
 
@@ -56,7 +55,7 @@ class SQLiteStore:
 
     Args:
         path: the database file; made with mode 0600 where there is none.
-        retention_ns: how long readings are kept; 0 for ever.
+        room: how much is kept; all, unless it is said.
         gather_s: longest time between a reading's arrival and its commit.
     Attributes:
         rows: samples written since it was opened.
@@ -70,17 +69,16 @@ class SQLiteStore:
     name = "store"
     keeps_newest = False
 
-    def __init__(self, path: Path, *, retention_ns: int = 0, gather_s: float = 0.25) -> None:
+    def __init__(self, path: Path, *, room: Room | None = None, gather_s: float = 0.25) -> None:
         self.path = path
         self.gather_s = gather_s
         self.rows = 0
         self.moved_aside: Path | None = None
         self.notice = ""
-        self._retention_ns = retention_ns
+        self._room = room or Room()
         self._series: dict[tuple[str, str, str, str], int] = {}
         self._pending_generations: dict[tuple[int, int], GenerationRow] = {}
         self._delivered: dict[str, int] = {}
-        self._next_retention = time.monotonic() + _RETENTION_EVERY_S
         with _explained("open", path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
@@ -106,7 +104,7 @@ class SQLiteStore:
                 )
             try:
                 rows = self._commit(batches)
-                self._drop_old()
+                self._room.make(self._connection)
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
@@ -249,21 +247,6 @@ class SQLiteStore:
         self._connection.executemany("INSERT OR REPLACE INTO delivered VALUES (?,?)", news)
         return delivered
 
-    def _drop_old(self) -> None:
-        if not self._retention_ns or time.monotonic() < self._next_retention:
-            return
-        self._next_retention = time.monotonic() + _RETENTION_EVERY_S
-        before = time.time_ns() - self._retention_ns
-        try:
-            series = self._connection.execute("SELECT id FROM series").fetchall()
-            with self._connection:
-                self._connection.executemany(
-                    "DELETE FROM samples WHERE series = ? AND time_ns < ?",
-                    [(number, before) for (number,) in series],
-                )
-        except sqlite3.OperationalError as error:  # the next time, then
-            _logger.debug("what is old stays for now: %s", error)
-
 
 def _file_at(path: Path) -> tuple[int, int] | None:
     try:
@@ -305,7 +288,7 @@ def _explained(doing: str, path: Path) -> Iterator[None]:
         if "locked" in text:
             step = "another program holds it: close that program"
         elif "full" in text:
-            step = "the disk is full: make room, or shorten [store] retention"
+            step = "the disk is full: make room, or lower [store] size"
         elif "readonly" in text:
             step = "the disk or the file is read-only; a disk that has faults becomes so: see dmesg"
         elif "I/O" in text:

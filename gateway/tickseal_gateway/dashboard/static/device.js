@@ -236,7 +236,7 @@ function limitsOf({ streams, frames_per_s, bytes_per_s, storage_bytes }) {
   if (streams) words.push(`${count(streams)} streams`);
   if (frames_per_s) words.push(`${count(frames_per_s)} frames/s`);
   if (bytes_per_s) words.push(`${bytes(bytes_per_s)}/s`);
-  if (storage_bytes) words.push(`${bytes(storage_bytes)} recorded`);
+  if (storage_bytes) words.push(`${bytes(storage_bytes)} stored`);
   return words.join(", ");
 }
 

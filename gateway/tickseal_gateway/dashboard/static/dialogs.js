@@ -140,7 +140,7 @@ const LIMITS = [
   ["streams", "Streams open at once", "4"],
   ["frames_per_s", "Frames a second", "20"],
   ["bytes_per_s", "Bytes a second", "100kB"],
-  ["storage_bytes", "Recordings; the oldest hours go", "2GB"],
+  ["storage_bytes", "Readings, and recordings; the oldest go", "2GB"],
 ];
 
 /** Ask for limits. */

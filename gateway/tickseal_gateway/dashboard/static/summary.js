@@ -16,7 +16,7 @@ const ALARMS = {
   device: "A device raises an alarm",
   limit_rate: "A device sends more than it may",
   limit_streams: "A device wants more streams than it may have",
-  limit_storage: "A device's recordings are at their limit",
+  limit_storage: "What is stored of a device is at its limit",
 };
 
 function nameOf({ kind }) {
