@@ -12,12 +12,34 @@ from hil_tests.bench.virtual_pi import host
 
 #: For tests of images for cards, and of a bench that is reached by ssh.
 OTHERS = {"mcopy": "mtools", "sfdisk": "fdisk", "ssh": "openssh-client"}
+#: The real counterparts of what is in tests/, which skips where one is missing.
+COUNTERPARTS = {
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
+    "chronyc": "chrony",
+    "chronyd": "chrony",
+    "debugfs": "e2fsprogs",
+    "ffprobe": "ffmpeg",
+    "influxd": "influxdb",
+    "ip": "iproute2",
+    "mosquitto": "mosquitto",
+    "mosquitto_passwd": "mosquitto",
+    "pg_ctlcluster": "postgresql",
+    "promtool": "prometheus",
+    "ptp4l": "linuxptp",
+    "rsvg-convert": "librsvg2-bin",
+    "systemd-analyze": "systemd",
+    "zbarimg": "zbar-tools",
+}
+#: What has no program of its own.
+FILES = ("debian-archive-keyring", "libnewlib-arm-none-eabi", "libssl-dev")
 
 
 def needed() -> list[str]:
     """Return the names of all of them."""
-    programs = {**host.PROGRAMS, **micropython_source.PROGRAMS, **PICO, **CORTEX_M3, **OTHERS}
-    return sorted({*programs.values(), "debian-archive-keyring", "libnewlib-arm-none-eabi"})
+    benches = {**host.PROGRAMS, **micropython_source.PROGRAMS, **PICO, **CORTEX_M3}
+    programs = {**benches, **OTHERS, **COUNTERPARTS}
+    return sorted({*programs.values(), *FILES})
 
 
 def missing() -> list[str]:
@@ -25,7 +47,7 @@ def missing() -> list[str]:
     looks = (host.what_is_missing, pico.what_is_missing, cortex_m3.what_is_missing)
     return [said for look in looks if (said := look())] + [
         f"{program} is not installed; run: apt-get install {package}"
-        for program, package in OTHERS.items()
+        for program, package in {**OTHERS, **COUNTERPARTS}.items()
         if host.find(program) is None
     ]
 
