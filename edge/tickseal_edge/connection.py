@@ -161,6 +161,10 @@ class Connection:
         await self._udp.send(segments)
         return True
 
+    def send_now(self, segments: Sequence[bytes]) -> bool:
+        """Send a live frame of one datagram by UDP; False where send_datagrams() has to."""
+        return len(segments) == 1 and self._udp is not None and self._udp.send_now(segments[0])
+
     async def goodbye(self, reason: str) -> None:
         """Write all that was given to the session, then bye, and wait for the end."""
         if self._link is None or self._ended.is_set():

@@ -119,8 +119,11 @@ class Pipeline:
         )
         if is_datagram:
             self.ways.sent(stream_id, frame.generation, frame.number, monotonic_ns)
-        queue = "udp" if is_datagram else "tcp"
-        self._queues[queue].put(
+        queue = self._queues["udp" if is_datagram else "tcp"]
+        # At once where nothing waits: another task's turn comes later than all of this takes.
+        if is_datagram and not len(queue) and connection.send_now(frame.segments):
+            return
+        queue.put(
             Waiting(
                 stream_id=stream_id,
                 frame=frame,

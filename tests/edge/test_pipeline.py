@@ -32,6 +32,17 @@ class Link:
         self.session = self
         self.sent: list[bytes] = []
         self.fault: Exception | None = None
+        self.is_full = False
+
+    def send_now(self, segments: Sequence[bytes]) -> bool:
+        if self.is_full:
+            return False
+        self.sent += segments
+        return True
+
+    async def send_datagrams(self, segments: Sequence[bytes]) -> bool:
+        self.sent += segments
+        return True
 
     async def send(self, segments: Sequence[bytes]) -> None:
         if self.fault:
@@ -75,11 +86,11 @@ class Bench:
         for segment in frame.segments:
             self.segments[segment] = (stream_id, frame.number)
 
-    def delivered(self) -> list[tuple[str, int]]:
+    def delivered(self, way: str = "tcp") -> list[tuple[str, int]]:
         """Return what goes out now, in its order."""
 
         async def deliver() -> None:
-            task = asyncio.create_task(self.pipeline.deliver("tcp"))
+            task = asyncio.create_task(self.pipeline.deliver(way))
             await self.pipeline.drained()
             await asyncio.sleep(0)
             task.cancel()
@@ -131,3 +142,17 @@ def test_a_link_that_breaks_in_the_middle_costs_what_was_on_it(bench: Bench) -> 
     bench.link.fault = None
     bench.pipeline.emit(HEAT, b"21")
     assert bench.delivered() == [(HEAT, 1)]
+
+
+def test_a_datagram_goes_at_once_but_overtakes_none_that_waits(bench: Bench) -> None:
+    bench.link.has_udp = True
+    bench.pipeline.emit(HEAT, b"20")
+    assert [bench.segments[segment] for segment in bench.link.sent] == [(HEAT, 0)]
+    bench.link.is_full = True
+    bench.pipeline.emit(HEAT, b"21")
+    bench.link.is_full = False
+    bench.pipeline.emit(HEAT, b"22")
+    assert len(bench.link.sent) == 1
+    assert bench.delivered("udp") == [(HEAT, 1), (HEAT, 2)]
+    bench.pipeline.emit(HEAT, b"23")
+    assert bench.segments[bench.link.sent[-1]] == (HEAT, 3)

@@ -176,6 +176,9 @@ def test_waits_while_the_socket_is_full() -> None:
         refusals = iter([True, False, True, True])
 
         class Full:
+            def send(self, data: bytes) -> int:
+                raise BlockingIOError
+
             def sendmsg(self, *arguments: Any) -> int:
                 if next(refusals, False):
                     raise BlockingIOError
@@ -185,11 +188,29 @@ def test_waits_while_the_socket_is_full() -> None:
                 return real.fileno()
 
         source._socket = Full()  # type: ignore[assignment]
+        assert not source.send_now(b"full")
         await asyncio.gather(*(source.send([bytes([n])]) for n in range(4)))
         assert sorted(await collect(sink, 4)) == [b"\0", b"\1", b"\2", b"\3"]
         source._socket = real
         source.close()
         sink.close()
+
+    run(scenario())
+
+
+def test_sends_one_at_once_or_leaves_it_to_whoever_can_wait() -> None:
+    async def scenario() -> None:
+        source, sink = await pair()
+        assert source.send_now(b"first")
+        assert await collect(sink, 1) == [b"first"]
+        assert not source.send_now(bytes(70_000))
+        assert source.counters.errors == {"EMSGSIZE": 1}
+        sink.close()
+        sent = [source.send_now(b"x") for _ in range(4)]
+        assert source.counters.sent == 1 + sent.count(True)
+        assert source.counters.errors["ECONNREFUSED"] == sent.count(False) > 0
+        source.close()
+        assert not source.send_now(b"late")
 
     run(scenario())
 

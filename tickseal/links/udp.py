@@ -244,6 +244,20 @@ class UDPLink:
                 await self._send_one(segments[at], address)
             at = until
 
+    def send_now(self, segment: bytes) -> bool:
+        """Send one datagram on a link that was connected; False where send() has to."""
+        if self._is_closed:
+            return False
+        try:
+            self._socket.send(segment)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._count(error)
+            return False
+        self.counters.sent += 1
+        return True
+
     def close(self) -> None:
         """Close the socket; datagrams already queued can still be received."""
         if self._is_closed:
