@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,6 +106,8 @@ def invite(  # noqa: PLR0917 - options, given by name
     names = [name] if count == 1 else [name and f"{name}-{n}" for n in range(1, count + 1)]
     if out is not None and out.exists():
         raise ConfigError(f"{out} is there already; choose another name")
+    if out is not None and not os.access(out.parent, os.W_OK):
+        raise ConfigError(f"nothing can be written into {out.parent}; choose another folder")
 
     def make(one: str | None) -> dict[str, Any]:
         request = {"do": "invite", "role": role.value, "name": one, **arguments}

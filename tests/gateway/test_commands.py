@@ -55,6 +55,8 @@ def test_a_fleet_gets_an_invite_for_each_device(gateways: GatewayFactory, tmp_pa
     assert stat.S_IMODE(sheet.stat().st_mode) == 0o600
     again = gateways.command(*fleet, "-o", str(sheet))
     assert (again.returncode, "is there already" in again.stderr) == (1, True)
+    nowhere = gateways.command(*fleet, "-o", str(tmp_path / "none" / "codes.html"))
+    assert "nothing can be written into" in nowhere.stderr
     assert len(json.loads(gateways.command("invites", "--json").stdout)) == 9, "none was made"
 
 
