@@ -117,7 +117,8 @@ def limit(  # noqa: PLR0917 - options, given by name
     ] = None,
     streams: Annotated[str | None, typer.Option(metavar="N", help="Streams open at once.")] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Of its readings, and of recordings; the oldest go.")
+        str | None,
+        typer.Option(metavar="SIZE", help="Of its readings, and of recordings; the oldest go."),
     ] = None,
     config: ConfigOption = None,
     state: StateOption = None,
