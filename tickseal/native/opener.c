@@ -66,7 +66,7 @@ static bool open_at(Opener *self, PyObject *now, Item *items, Py_ssize_t count) 
     uint64_t earliest, latest;
     /* First: whatever runs in Python meanwhile comes before. */
     if (!read_end(now, earliest_ns_name, &earliest) || !read_end(now, latest_ns_name, &latest) ||
-        !opener_is_free(self))
+        !walker_is_free(self->walker))
         return false;
     Aead *aead = aead_borrow(self->layout.suite, false);
     bool opened = aead != NULL;
@@ -78,11 +78,11 @@ static bool open_at(Opener *self, PyObject *now, Item *items, Py_ssize_t count) 
     if (opened && bytes < RELEASE_BYTES) {
         opened = open_items(self, aead, items, count);
     } else if (opened) {
-        self->is_busy = self->walker->is_busy = true;
+        self->walker->is_busy = true;
         Py_BEGIN_ALLOW_THREADS
         opened = open_items(self, aead, items, count);
         Py_END_ALLOW_THREADS
-        self->is_busy = self->walker->is_busy = false;
+        self->walker->is_busy = false;
     }
     if (aead != NULL)
         aead_return(aead);

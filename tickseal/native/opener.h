@@ -41,7 +41,6 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    bool is_busy; /* it works, perhaps without the GIL, and nobody else may touch it */
     bool is_live; /* the window is about now; else it is an announced range */
     unsigned next_known, known_count; /* the place to be used next, and how many were ever */
     Walker *walker;
@@ -58,9 +57,6 @@ typedef struct {
     HmacState prepared; /* the way to the frame keys of the last tick */
     KnownKey known[KEYS_KEPT];
 } Opener;
-
-/* Whether it can be touched now. False: exception set. */
-bool opener_is_free(const Opener *self);
 
 /* Its methods that open segments, METH_FASTCALL; see tickseal.opening. */
 PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t count);

@@ -1,16 +1,10 @@
 /* Opener, the hot half of FrameOpener, as a type of Python. */
 #include "opener.h"
 
-bool opener_is_free(const Opener *self) {
-    if (self->is_busy)
-        PyErr_SetString(LocalProtocolError, "another thread is opening with this opener");
-    return !self->is_busy;
-}
-
 static PyObject *opener_announce(PyObject *object, PyObject *args) {
     Opener *self = (Opener *)object;
     unsigned long long lower, count;
-    if (!PyArg_ParseTuple(args, "KK", &lower, &count) || !opener_is_free(self))
+    if (!PyArg_ParseTuple(args, "KK", &lower, &count) || !walker_is_free(self->walker))
         return NULL;
     self->is_live = false;
     self->ticks.lower = lower;
@@ -22,7 +16,7 @@ static PyObject *opener_announce(PyObject *object, PyObject *args) {
 
 static PyObject *opener_hold(PyObject *object, PyObject *walker) {
     Opener *self = (Opener *)object;
-    if (!opener_is_free(self))
+    if (!walker_is_free(self->walker))
         return NULL;
     if (!PyObject_TypeCheck(walker, (PyTypeObject *)walker_type))
         return PyErr_Format(PyExc_TypeError, "an opener takes its keys from a native Walker");
@@ -37,7 +31,7 @@ static PyObject *opener_hold(PyObject *object, PyObject *walker) {
 static PyObject *opener_wipe(PyObject *object, PyObject *none) {
     (void)none;
     Opener *self = (Opener *)object;
-    if (!opener_is_free(self))
+    if (!walker_is_free(self->walker))
         return NULL;
     walker_wipe(self->walker);
     puncture(self, 0);

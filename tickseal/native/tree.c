@@ -92,50 +92,36 @@ void walker_wipe(Walker *self) {
     self->count = 0;
 }
 
-/* Whether Python may touch it now. False: exception set. */
-static bool is_free(const Walker *self) {
+bool walker_is_free(const Walker *self) {
     if (self->is_busy)
         PyErr_SetString(LocalProtocolError, "another thread is opening with this walker");
     return !self->is_busy;
 }
 
-/* An epoch from Python: -1 for any below 0, LLONG_MAX for any beyond. False: exception set. */
-static bool parse_epoch(PyObject *number, long long *epoch) {
-    int overflow;
-    *epoch = PyLong_AsLongLongAndOverflow(number, &overflow);
-    if (*epoch == -1 && overflow == 0 && PyErr_Occurred())
-        return false;
-    if (overflow != 0)
-        *epoch = overflow > 0 ? LLONG_MAX : -1;
-    return true;
-}
-
-/* Parse an epoch; answer whether it is covered. An exception may be set. */
-static bool is_held(const Walker *self, PyObject *number, long long *epoch) {
-    return is_free(self) && parse_epoch(number, epoch) && *epoch >= 0 &&
-           find(self, (uint64_t)*epoch) != NULL;
-}
-
-/* A secret as bytes; None, or NULL with an exception set, where there is none. */
-static PyObject *give(const uint8_t *secret) {
-    if (secret != NULL)
-        return PyBytes_FromStringAndSize((const char *)secret, SECRET_BYTES);
-    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+/* Parse an epoch. False: exception set. */
+static bool parse_epoch(const Walker *self, PyObject *number, uint64_t *epoch) {
+    *epoch = PyLong_AsUnsignedLongLong(number);
+    return !PyErr_Occurred() && walker_is_free(self);
 }
 
 static PyObject *secret_of(PyObject *object, PyObject *number) {
-    Walker *self = (Walker *)object;
-    long long epoch;
-    bool held = is_held(self, number, &epoch);
-    return give(held ? walker_secret(self, (uint64_t)epoch) : NULL);
+    uint64_t epoch;
+    if (!parse_epoch((Walker *)object, number, &epoch))
+        return NULL;
+    const uint8_t *secret = walker_secret((Walker *)object, epoch);
+    if (secret == NULL)
+        return PyErr_Format(PyExc_IndexError, "epoch %S is not held", number);
+    return PyBytes_FromStringAndSize((const char *)secret, SECRET_BYTES);
 }
 
 static PyObject *take(PyObject *object, PyObject *number) {
     Walker *self = (Walker *)object;
-    long long epoch;
-    if (!is_held(self, number, &epoch))
-        return give(NULL);
-    walker_puncture(self, (uint64_t)epoch);
+    uint64_t epoch;
+    if (!parse_epoch(self, number, &epoch))
+        return NULL;
+    if (find(self, epoch) == NULL)
+        return PyErr_Format(PyExc_IndexError, "epoch %S is not held", number);
+    walker_puncture(self, epoch);
     /* What lies on the path may reach the epoch itself, which is taken now. */
     CLEANSE(self->path);
     self->path_count = 0;
@@ -145,24 +131,23 @@ static PyObject *take(PyObject *object, PyObject *number) {
         split(&node, last + 1, last);
         CLEANSE(node);
     }
-    PyObject *secret = give(last->secret);
+    PyObject *secret = PyBytes_FromStringAndSize((const char *)last->secret, SECRET_BYTES);
     CLEANSE(*last);
     self->count = (int)(last - self->nodes);
     return secret;
 }
 
 static PyObject *puncture(PyObject *object, PyObject *number) {
-    long long epoch;
-    if (!is_free((Walker *)object) || !parse_epoch(number, &epoch))
+    uint64_t epoch;
+    if (!parse_epoch((Walker *)object, number, &epoch))
         return NULL;
-    if (epoch > 0)
-        walker_puncture((Walker *)object, (uint64_t)epoch);
+    walker_puncture((Walker *)object, epoch);
     Py_RETURN_NONE;
 }
 
 static PyObject *clear(PyObject *object, PyObject *none) {
     (void)none;
-    if (!is_free((Walker *)object))
+    if (!walker_is_free((Walker *)object))
         return NULL;
     walker_wipe((Walker *)object);
     Py_RETURN_NONE;
@@ -171,7 +156,7 @@ static PyObject *clear(PyObject *object, PyObject *none) {
 static PyObject *nodes(PyObject *object, PyObject *none) {
     (void)none;
     const Walker *self = (Walker *)object;
-    PyObject *list = is_free(self) ? PyList_New(0) : NULL;
+    PyObject *list = walker_is_free(self) ? PyList_New(0) : NULL;
     for (int i = self->count - 1; list != NULL && i >= 0; i--) {
         const Node *node = &self->nodes[i];
         PyObject *one = Py_BuildValue("(IKy#)", node->level, (unsigned long long)node->index,
@@ -246,10 +231,9 @@ static PyObject *start(PyObject *object, void *none) {
 }
 
 static PyMethodDef methods[] = {
-    {"take", take, METH_O,
-     PyDoc_STR("Return an epoch's secret, or None; erase it and all before it.")},
+    {"take", take, METH_O, PyDoc_STR("Return an epoch's secret; erase it and all before it.")},
     {"puncture", puncture, METH_O, PyDoc_STR("Erase all before an epoch.")},
-    {"secret", secret_of, METH_O, PyDoc_STR("Return an epoch's secret, or None; nothing is erased.")},
+    {"secret", secret_of, METH_O, PyDoc_STR("Return an epoch's secret; nothing is erased.")},
     {"nodes", nodes, METH_NOARGS, PyDoc_STR("Return all that is held, ascending: secrets.")},
     {"clear", clear, METH_NOARGS, PyDoc_STR("Erase everything.")},
     {NULL, NULL, 0, NULL},

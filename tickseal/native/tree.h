@@ -14,7 +14,7 @@ typedef struct {
 /* What covers the epochs ahead, and nothing behind. */
 typedef struct {
     PyObject_HEAD
-    bool is_busy;  /* an opener works with it, perhaps without the GIL */
+    bool is_busy;  /* an opener works with it without the GIL, and nobody else may touch either */
     int count;
     unsigned long long end; /* the first epoch that is never covered */
     Node *nodes;            /* the nearest last; room for LEVELS_MOST more than at the start */
@@ -22,6 +22,8 @@ typedef struct {
     Node path[LEVELS_MOST]; /* to the leaf that walker_secret() gave last, from the root down */
 } Walker;
 
+/* Whether it can be touched now. False: exception set. */
+bool walker_is_free(const Walker *self);
 /* The first epoch that is covered; end where none is. */
 uint64_t walker_start(const Walker *self);
 /* The secret of an epoch, good until the next call; NULL where it is not covered. */

@@ -35,11 +35,15 @@ if not TYPE_CHECKING and IS_NATIVE:
 
         def take(self, epoch: int) -> bytes:
             """Return a secret and erase it; see `core.keytree.Walker.take`."""
-            return super().take(epoch) or self._refuse(epoch)
+            return super().take(epoch) if self.start <= epoch < self.end else self._refuse(epoch)
 
         def secret(self, epoch: int) -> bytes:
             """Return a secret; see `core.keytree.Walker.secret`."""
-            return super().secret(epoch) or self._refuse(epoch)
+            return super().secret(epoch) if self.start <= epoch < self.end else self._refuse(epoch)
+
+        def puncture(self, epoch: int) -> None:
+            """Erase all before an epoch; see `core.keytree.Walker.puncture`."""
+            super().puncture(min(max(epoch, 0), self.end))
 
         def cover(self, start: int, end: int) -> "list[Node]":
             """Return a grant; see `core.keytree.Walker.cover`."""
