@@ -1,65 +1,61 @@
 """Measure a whole gateway with 1,000 devices and 10,000 streams: memory, processor, connecting.
 
 The gateway is the program that people run, with its store; the devices are one process that enrols
-each by an invite of its own, opens its streams, and sends a reading of each every few seconds.
+each by an invite of its own, opens its streams, and sends a reading of each every few seconds. Then
+the gateway is killed and started again, and all devices come back at once.
 """
 
 import argparse
 import json
+import signal
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from load import Program
+from load.product import Gateway
 from seal import versions
-
-from edge import _cpu_s, _run, _start
-
-
-def _resident(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096
-
-
-def _totals(folder: str) -> Any:
-    return json.loads(_run("gateway", "status", "--state", f"{folder}/gateway", "--json"))["totals"]
 
 
 def measure(devices: int, streams: int, seconds: float, interval_s: float) -> dict[str, Any]:
     """Return what a gateway takes with so many devices of so many streams each."""
     with tempfile.TemporaryDirectory() as folder:
-        gateway = _start("gateway", "run", "--state", f"{folder}/gateway", "--port", "0", "--json")
-        try:
-            assert gateway.stdout is not None
-            port = json.loads(gateway.stdout.readline())["gateway"]["tcp_port"]
-            # It goes on telling how it is; a full pipe would stop it.
-            threading.Thread(target=gateway.stdout.read, daemon=True).start()
-            time.sleep(1)
-            empty = _resident(gateway.pid)
-            given = {
-                "state": f"{folder}/gateway", "port": port, "devices": devices, "streams": streams,
-            }  # fmt: skip
-            with Program("fleet", interval_s=interval_s, **given) as fleet:
-                connected_s = fleet.line()["connected_s"]
-                opened = _resident(gateway.pid)
-                time.sleep(interval_s + 2)  # every stream has brought a frame
-                cpu, frames, began = _cpu_s(gateway.pid), _totals(folder)["frames"], time.time()
-                time.sleep(seconds)
-                lasted = time.time() - began
-                cpu, found = _cpu_s(gateway.pid) - cpu, _totals(folder)
-                fleet.say()
-                fleet.line()
-                return {
-                    "devices": found["sessions"], "streams": devices * streams,
-                    "connected_s": connected_s, "empty": empty, "opened": opened,
-                    "streaming": _resident(gateway.pid), "missing": found["missing"],
-                    "frames_per_s": (found["frames"] - frames) / lasted, "cores": cpu / lasted,
-                }  # fmt: skip
-        finally:
-            gateway.terminate()
-            gateway.wait(30)
+        with Gateway(folder) as gateway:
+            found: dict[str, Any] = {"streams": devices * streams, "empty": gateway.resident_bytes}
+            given: dict[str, Any] = {"devices": devices, "streams": streams}
+            given |= {"state": gateway.state, "port": gateway.port, "interval_s": interval_s}
+            began = gateway.cpu_s
+            fleet = Program("fleet", **given)
+            found |= fleet.line()
+            found |= {"enrol_cpu_s": gateway.cpu_s - began, "opened": gateway.resident_bytes}
+            time.sleep(interval_s + 2)  # every stream has brought a frame
+            found |= _steady(gateway, seconds)
+            fleet.say("again")
+            gateway.end(signal.SIGKILL)
+        killed = time.monotonic()
+        with fleet, Gateway(folder, gateway.port) as gateway:
+            listening, began = time.monotonic(), gateway.cpu_s
+            back = fleet.line()
+            found["back_cpu_s"] = gateway.cpu_s - began
+            found |= {f"back_{which}_s": at - listening for which, at in back.items()}
+            found["down_s"] = listening - killed
+            found["not_admitted"] = gateway.status()["totals"]["not_admitted"]
+            fleet.say()
+            fleet.line()
+        return found
+
+
+def _steady(gateway: Gateway, seconds: float) -> dict[str, Any]:
+    """Return what streaming takes, by the gateway's own count."""
+    frames, cpu, began = gateway.status()["totals"]["frames"], gateway.cpu_s, time.monotonic()
+    time.sleep(seconds)
+    cpu, lasted = gateway.cpu_s - cpu, time.monotonic() - began
+    totals = gateway.status()["totals"]
+    return {
+        "devices": totals["sessions"], "missing": totals["missing"], "cores": cpu / lasted,
+        "frames_per_s": (totals["frames"] - frames) / lasted, "streaming": gateway.resident_bytes,
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -68,7 +64,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000, help="devices (1000)")
     parser.add_argument("--streams", type=int, default=10, help="streams of each (10)")
     parser.add_argument("--seconds", type=float, default=10, help="how long is measured (10)")
-    parser.add_argument("--interval", type=float, default=5, help="s between frames (5)")
+    parser.add_argument("--interval", type=float, default=10, help="s between frames (10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     arguments = parser.parse_args()
     used = versions()
@@ -78,11 +74,15 @@ def main() -> None:
     each = (found["streaming"] - found["empty"]) / found["streams"]
     print(
         f"{found['devices']} devices, {found['streams']} streams: enrolled and open in "
-        f"{found['connected_s']:.0f} s\n"
+        f"{found['connected_s']:.0f} s, {found['enrol_cpu_s']:.1f} s of the gateway's processor\n"
         f"resident: {mib['empty']:.0f} MiB empty, {mib['opened']:.0f} open, "
         f"{mib['streaming']:.0f} streaming: {each / 1024:.1f} KiB a stream with its share of a "
         f"session\n{found['frames_per_s']:.0f} frames a second opened and stored, "
-        f"{found['missing']} missing, {found['cores'] * 100:.0f} % of a core"
+        f"{found['missing']} missing, {found['cores'] * 100:.0f} % of a core\n"
+        f"killed, and listening again after {found['down_s']:.1f} s; from then on the first is "
+        f"back in {found['back_first_s']:.1f} s, half in {found['back_half_s']:.1f}, all in "
+        f"{found['back_last_s']:.1f}, {found['back_cpu_s']:.1f} s of its processor; turned away "
+        f"{found['not_admitted']}"
     )
     if arguments.json:
         arguments.json.write_text(json.dumps({"versions": used, **found}, indent=1) + "\n")

@@ -12,17 +12,15 @@ import argparse
 import contextlib
 import json
 import os
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from load import Program
+from load.product import Gateway, Running, command
 from seal import versions
 
-from edge import _resident_kb, _run, _start, _stop
 from tickseal.invite import InviteToken
 
 #: What is offered, and how often a second; 0: as fast as it goes.
@@ -40,47 +38,35 @@ _CONNECTS_MOST_S, _SUMMARY_S = 30.0, 6.0
 _LATE = '[[streams]]\nkind = "host"\nid = "late"\nrate_hz = 10\n'
 
 
-def _status(folder: str) -> Any:
-    return json.loads(_run("gateway", "status", "--state", f"{folder}/gateway", "--json"))
-
-
 def _frames(status: Any) -> int:
     return sum(stream["frames"] for stream in status["streams"])
 
 
-def _rate(folder: str, seconds: float) -> float:
+def _rate(gateway: Gateway, seconds: float) -> float:
     """Return frames a second, by the gateway's own count over that time."""
-    before, began = _frames(_status(folder)), time.monotonic()
+    before, began = _frames(gateway.status()), time.monotonic()
     time.sleep(seconds)
-    after, ended = _frames(_status(folder)), time.monotonic()
+    after, ended = _frames(gateway.status()), time.monotonic()
     return (after - before) / (ended - began)
 
 
-def _enrolled(folder: str, name: str, streams: str) -> tuple[Path, str]:
+def _enrolled(gateway: Gateway, name: str, streams: str) -> tuple[Path, str]:
     """Enrol a device; return its configuration, and the gateway's public key in hex."""
-    config = Path(folder) / f"{name}.toml"
+    folder = Path(gateway.state).parent
+    config = folder / f"{name}.toml"
     config.write_text(f'name = "{name}"\nstate = "{folder}/{name}"\n{streams}')
-    invite = json.loads(_run("gateway", "invite", "--state", f"{folder}/gateway", "--json"))
-    _run("edge", "enrol", invite["token"], "--config", str(config))
-    return config, InviteToken.parse(invite["token"]).gateway_public.hex()
+    token = gateway.invite()
+    command("edge", "enrol", token, "--config", str(config))
+    return config, InviteToken.parse(token).gateway_public.hex()
 
 
-@contextlib.contextmanager
-def _running(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    process = _start(*arguments)
-    try:
-        yield process
-    finally:
-        _stop(process)
-
-
-def _seconds_to_connect(folder: str, config: Path) -> float:
+def _seconds_to_connect(gateway: Gateway, config: Path) -> float:
     """Return how long a device takes that starts now until the gateway has opened its frames."""
-    before = sum(s["frames"] for s in _status(folder)["streams"] if s["id"] == "late")
+    before = sum(s["frames"] for s in gateway.status()["streams"] if s["id"] == "late")
     began = time.monotonic()
-    with _running("edge", "run", "--config", str(config)):
+    with Running("edge", "run", "--config", str(config)):
         while time.monotonic() - began < _CONNECTS_MOST_S:
-            stream = next((s for s in _status(folder)["streams"] if s["id"] == "late"), None)
+            stream = next((s for s in gateway.status()["streams"] if s["id"] == "late"), None)
             if stream is not None and stream["frames"] > before:
                 return time.monotonic() - began
     return float("inf")
@@ -90,38 +76,34 @@ def _flooded(kind: str, most: int, seconds: float) -> dict[str, Any]:
     """Return one row."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        gateway = stack.enter_context(
-            _running("gateway", "run", "--state", f"{folder}/gateway", "--port", "0", "--json")
-        )
-        assert gateway.stdout is not None
-        port = json.loads(gateway.stdout.readline())["gateway"]["tcp_port"]
-        config, key = _enrolled(folder, "bench", "".join(_STREAMS))
-        late, _ = _enrolled(folder, "late", _LATE)
-        stack.enter_context(_running("edge", "run", "--config", str(config)))
+        gateway = stack.enter_context(Gateway(folder))
+        config, key = _enrolled(gateway, "bench", "".join(_STREAMS))
+        late, _ = _enrolled(gateway, "late", _LATE)
+        stack.enter_context(Running("edge", "run", "--config", str(config)))
         time.sleep(4)
-        quiet, connects = _rate(folder, seconds), _seconds_to_connect(folder, late)
-        was = _status(folder)
+        quiet, connects = _rate(gateway, seconds), _seconds_to_connect(gateway, late)
+        was = gateway.status()
         stream = next(one for one in was["streams"] if one["id"] == "host-0")
         given = {
-            "port": port, "sites": 200, "handle": stream["handle"], "tick": stream["tick"],
+            "port": gateway.port, "sites": 200, "handle": stream["handle"], "tick": stream["tick"],
             "generation": int(stream["generation"], 16) & 255, "key": key,
         }  # fmt: skip
-        before = _resident_kb(gateway.pid)
+        before = gateway.resident_most_bytes
         with Program("flood", kind=kind, most=most, **given) as flood:
             os.sched_setaffinity(flood.process.pid, _PROCESSORS[-1:])
             time.sleep(0.5)
-            rate = _rate(folder, seconds)
-            flooded_connects = _seconds_to_connect(folder, late)
-            resident = _resident_kb(gateway.pid)
+            rate = _rate(gateway, seconds)
+            flooded_connects = _seconds_to_connect(gateway, late)
+            resident = gateway.resident_most_bytes
             flood.say()
             offered = flood.line()["offered_per_s"]
         time.sleep(_SUMMARY_S)  # then the device has said how many frames it sealed
-        now = _status(folder)
+        now = gateway.status()
     opened = _frames(now) - _frames(was)
     missing = now["totals"]["missing"] - was["totals"]["missing"]
     return {
         "flood": kind, "offered_per_s": offered, "quiet_per_s": quiet, "flooded_per_s": rate,
-        "left": rate / quiet, "grown_kb": resident - before, "resident_kb": resident,
+        "left": rate / quiet, "grown": resident - before, "resident": resident,
         "connects_s": connects, "flooded_connects_s": flooded_connects,
         "missing": missing, "lost": missing / max(1, missing + opened),
         "dropped_by_kernel": now["links"]["udp"]["dropped_by_kernel"],
@@ -153,7 +135,7 @@ def main() -> None:
         print(
             f"{row['flood']:12}{row['offered_per_s']:11.0f} {row['quiet_per_s']:10.1f} "
             f"{row['flooded_per_s']:9.1f} {row['left'] * 100:5.0f} % {row['lost'] * 100:4.1f} % "
-            f"{row['resident_kb'] / 1024:6.0f} MB ({row['grown_kb'] / 1024:+5.1f}) "
+            f"{row['resident'] / 2**20:6.0f} MB ({row['grown'] / 2**20:+5.1f}) "
             f"{row['connects_s']:6.1f} -> {row['flooded_connects_s']:4.1f} s",
             flush=True,
         )

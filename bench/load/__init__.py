@@ -1,7 +1,7 @@
-"""What `bench/gateway.py` and `bench/latency.py` run beside themselves: senders and sinks.
+"""What the benches run beside themselves: senders, sinks, floods and fleets.
 
-Each module is a program of its own, `python -m load.NAME SETTINGS`, with settings in JSON. It says
-what it has to say in lines of JSON, and ends with its standard input.
+Each module but `product` is a program of its own, `python -m load.NAME SETTINGS`, with settings in
+JSON. It says what it has to say in lines of JSON, and ends with its standard input.
 """
 
 import json
@@ -82,9 +82,9 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def wait() -> None:
-    """Wait until whoever runs this program says to go on."""
-    sys.stdin.readline()
+def wait() -> str:
+    """Wait until whoever runs this program says to go on; return the word."""
+    return sys.stdin.readline().strip()
 
 
 def parameters(t0_ns: int, **changes: Any) -> StreamParameters:

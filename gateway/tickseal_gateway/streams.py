@@ -36,11 +36,12 @@ class Held:
         opened_ns, last_frame_ns: ns since 1970 UTC.
         opened_monotonic_ns: ns, for its age.
         reported: what the last report said: frames, segments refused.
+        noted: what `heard` was when it was last noted in the store; -1 before that.
     """
 
     __slots__ = (
-        "is_backfilled", "is_offline", "last_frame_ns", "opened_monotonic_ns", "opened_ns",
-        "received", "receiver", "reported", "stored_until", "summary_seen",
+        "is_backfilled", "is_offline", "last_frame_ns", "noted", "opened_monotonic_ns",
+        "opened_ns", "received", "receiver", "reported", "stored_until", "summary_seen",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,7 @@ class Held:
         self.opened_ns = self.last_frame_ns = time.time_ns()
         self.opened_monotonic_ns = monotonic_ns
         self.reported = (0, 0)
+        self.noted = -1
         self.summary_seen = -1
 
     @property
@@ -68,9 +70,15 @@ class Held:
         return self.received.opener.generation
 
     @property
+    def heard(self) -> int:
+        """Segments opened or refused so far."""
+        return self.received.opener.opened + self.refused
+
+    @property
     def refused(self) -> int:
         """Segments refused so far."""
-        return self.received.opener.refusals.total()
+        refusals = self.received.opener.refusals
+        return refusals.total() if refusals else 0
 
 
 class LiveStream:
@@ -114,6 +122,7 @@ class LiveStream:
         self._past_refusals: Counter[str] = Counter()
         self._past_missing = 0
         self._past_keys = 0
+        self._heard = 0
         self._counts: deque[int] = deque([0], maxlen=_RATE_S + 1)
         self._gaps_s: deque[int] = deque(maxlen=_GAPS)
         self._silent_s = 0
@@ -121,13 +130,23 @@ class LiveStream:
     @property
     def newest(self) -> Held | None:
         """The live generation that was opened last."""
-        live = [held for held in self.held.values() if not held.is_backfilled]
-        return live[-1] if live else None
+        for held in reversed(self.held.values()):
+            if not held.is_backfilled:
+                return held
+        return None
 
     @property
     def picture(self) -> Picture | None:
         """The newest picture."""
         return self.footage.newest
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether any segment was refused since the gateway started."""
+        for held in self.held.values():
+            if held.received.opener.refusals:
+                return True
+        return bool(self._past_refusals)
 
     @property
     def refusals(self) -> Counter[str]:
@@ -152,14 +171,22 @@ class LiveStream:
         """Frames a second over the last five seconds."""
         return (self._counts[-1] - self._counts[0]) / max(1, len(self._counts) - 1)
 
-    def count_second(self) -> None:
-        """Note that a second has passed."""
+    def count_second(self) -> bool:
+        """Note that a second has passed; return whether any segment was opened or refused in it.
+
+        Most streams of a large fleet are silent in most seconds: they must cost next to nothing.
+        """
+        heard = 0
+        for held in self.held.values():
+            heard += held.heard
+        is_heard, self._heard = heard != self._heard, heard
         self._silent_s += 1
         if self.frames != self._counts[-1]:
             if self._counts[-1]:  # the time before the first frame is no gap
                 self._gaps_s.append(self._silent_s)
             self._silent_s = 0
         self._counts.append(self.frames)
+        return is_heard
 
     def is_stale(self, now_ns: int) -> bool:
         """Tell whether frames have stayed away for much longer than is usual for this stream.

@@ -20,8 +20,8 @@ _RESYNC_SEGMENTS = 8
 _RESYNC_REASONS = (errors.WRONG_KEY_HASH, errors.UNKNOWN_GENERATION, errors.EXHAUSTED)
 #: A device that does not renew when it is asked is asked again after so long.
 _REKEY_AGAIN_NS = 60 * _SECOND
-#: Seconds between two notes of the generations' counts in the store.
-_NOTE_EVERY = 5
+#: Seconds between two notes of the counts of those generations of which something came, and of all.
+_NOTE_EVERY, _NOTE_ALL_EVERY = 5, 60
 
 
 class Upkeep:
@@ -42,7 +42,8 @@ class Upkeep:
         self._note_generations = note_generations
         # Per stream: the generation that is to be replaced, and when its device was asked.
         self._asked: dict[int, tuple[int, int]] = {}
-        # Per stream: segments refused by each reason that counts, and frames opened, a second ago.
+        # Per stream, as of when it was last heard: segments refused by each reason that counts, and
+        # frames opened.
         self._before: dict[int, tuple[tuple[int, ...], int]] = {}
         self._seconds = 0
 
@@ -68,15 +69,16 @@ class Upkeep:
         rows: dict[int, list[ReportRow]] = {}
         unheld = controller.table.unheld
         for stream in controller.table:
-            stream.count_second()
+            is_heard = stream.count_second()
             connection = controller.connections.get(stream.device_id)
             if connection is None:
                 self._expire_orphan(stream, monotonic_ns)
                 continue
-            news = [row for held in list(stream.held.values()) if (row := _report_row(held))]
-            rows.setdefault(stream.device_id, []).extend(news)
-            self._resync(stream, connection, unheld[stream.handle], monotonic_ns)
-            self._renew(stream, connection, monotonic_ns)
+            if is_heard or stream.handle in unheld:
+                news = [row for held in stream.held.values() if (row := _report_row(held))]
+                rows.setdefault(stream.device_id, []).extend(news)
+                self._resync(stream, connection, unheld[stream.handle], monotonic_ns)
+            self._renew(stream, connection, monotonic_ns, is_heard=is_heard)
         for device_id, connection in list(controller.connections.items()):
             try:
                 if rows.get(device_id):
@@ -85,14 +87,23 @@ class Upkeep:
             except (LinkError, LocalProtocolError) as error:
                 _logger.debug("%s: %s", connection.address, error)
         if self._note_generations and self._seconds % _NOTE_EVERY == 0:
-            self.note()
+            self.note(is_all=self._seconds % _NOTE_ALL_EVERY == 0)
 
-    def note(self) -> None:
-        """Give the counts of all generations to the store."""
+    def note(self, *, is_all: bool = True) -> None:
+        """Give the counts of generations to the store.
+
+        Args:
+            is_all: those too that are as they were noted last.
+        """
         if self._note_generations is None:
             return
         table = self._controller.table
-        rows = [_generation_row(stream, held) for stream in table for held in stream.held.values()]
+        rows = []
+        for stream in table:
+            for held in stream.held.values():
+                was, held.noted = held.noted, held.heard
+                if is_all or was != held.noted:
+                    rows.append(_generation_row(stream, held))
         while table.gone:
             rows.append(_generation_row(*table.gone.popleft()))
         self._note_generations(rows)
@@ -112,11 +123,11 @@ class Upkeep:
             unheld,
             sum(h.received.opener.refusals[errors.EXHAUSTED] for h in stream.held.values()),
         )
-        before = self._before.get(stream.handle)
+        before, frames = self._before.get(stream.handle, ((0, 0, 0), 0))
         self._before[stream.handle] = (refused, stream.frames)
-        if before is None or stream.frames != before[1]:
+        if stream.frames != frames:
             return
-        counts = [now - then for now, then in zip(refused, before[0], strict=True)]
+        counts = [now - then for now, then in zip(refused, before, strict=True)]
         if sum(counts) < _RESYNC_SEGMENTS:
             return
         reason = _RESYNC_REASONS[counts.index(max(counts))]
@@ -125,23 +136,28 @@ class Upkeep:
         if connection.session.resync(stream.handle, number, reason, monotonic_ns):
             _logger.info("%s: asked to open %s again (%s)", stream.device, stream.id, reason)
 
-    def _renew(self, stream: LiveStream, connection: Connection, monotonic_ns: int) -> None:
+    def _renew(
+        self, stream: LiveStream, connection: Connection, monotonic_ns: int, *, is_heard: bool
+    ) -> None:
         held = stream.newest
         policy = self._controller.config.policy
         if held is None or held.received.ends_at_ns is not None:
             return
-        parameters = held.generation.parameters
-        opener = held.received.opener
-        epochs = 1 << parameters.depth if parameters.depth else 1 << 63
         is_old = monotonic_ns - held.opened_monotonic_ns >= policy.renew_after_ns
-        is_long = opener.highest_frame + 1 >= policy.renew_frames
-        is_nearly_exhausted = held.generation.epoch(max(0, opener.highest_tick)) > epochs * 0.9
-        if not (is_old or is_long or is_nearly_exhausted):
+        if not is_old and not (is_heard and _is_long(held, policy.renew_frames)):
             return
         number, asked_ns = self._asked.get(stream.handle, (None, 0))
         if number != held.generation.number or monotonic_ns - asked_ns >= _REKEY_AGAIN_NS:
             self._asked[stream.handle] = held.generation.number, monotonic_ns
             connection.session.rekey(stream.handle)
+
+
+def _is_long(held: Held, frames_most: int) -> bool:
+    """Tell whether a generation has as many frames as it may have, or most of its epochs."""
+    parameters, opener = held.generation.parameters, held.received.opener
+    epochs = 1 << parameters.depth if parameters.depth else 1 << 63
+    epoch = held.generation.epoch(max(0, opener.highest_tick))
+    return opener.highest_frame + 1 >= frames_most or epoch > epochs * 0.9
 
 
 def _report_row(held: Held) -> ReportRow | None:

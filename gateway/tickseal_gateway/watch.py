@@ -48,7 +48,8 @@ class Watch:
         """Look; call once a second."""
         self._note_refusals("", self._table.refusals)
         for stream in self._table:
-            self._note_refusals(stream.id, stream.refusals)
+            if stream.is_refused:
+                self._note_refusals(stream.id, stream.refusals)
         for output in self._outputs:
             if output.counters.error:
                 self._alarms.set(f"output_{output.name}", "", output.counters.error)
