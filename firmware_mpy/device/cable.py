@@ -20,10 +20,14 @@ _QUEUE_BYTES = 2048
 _CONTROL_BYTES = 512
 #: Bytes read in one go.
 _READ_BYTES = 512
+#: A port that takes nothing is looked at again after so long, ms.
+_PORT_MS = 5
 
 
 class Stdio:
     """The cable of the REPL, which is USB on most boards. Ctrl-C still reaches the interpreter."""
+
+    byte_us = 1
 
     def __init__(self) -> None:
         self.input: "Any" = sys.stdin.buffer
@@ -32,6 +36,8 @@ class Stdio:
 
 class File:
     """A terminal device, on the unix port."""
+
+    byte_us = 1
 
     def __init__(self, path: str) -> None:
         self.input: "Any" = open(path, "r+b", buffering=0)
@@ -47,6 +53,7 @@ class UART:
         for pin in ("tx", "rx"):
             if pin in settings:
                 settings[pin] = machine.Pin(settings[pin])
+        self.byte_us = cable.byte_us(baudrate)
         self.input: "Any" = machine.UART(id, baudrate, **settings)
         self.output = self.input
 
@@ -75,6 +82,8 @@ class Cable:
 
     def __init__(self, port: "Any") -> None:
         self._port = port
+        # What the port did not take of the last packet.
+        self._rest = b""
         self._poll = select.poll()
         self._poll.register(port.input, select.POLLIN)
         self._writable = select.poll()
@@ -88,7 +97,12 @@ class Cable:
     def connect(self, link: int, now_ms: int) -> None:
         """Begin a connection of this number, u16; what the last one had to send is dropped."""
         self.channel = cable.Channel(
-            link, now_ms, waits=True, record_bytes=_RECORD_BYTES, queue_bytes=_QUEUE_BYTES
+            link,
+            now_ms,
+            byte_us=self._port.byte_us,
+            waits=True,
+            record_bytes=_RECORD_BYTES,
+            queue_bytes=_QUEUE_BYTES,
         )
         self.was_reset = self._in_records = False
 
@@ -127,11 +141,14 @@ class Cable:
 
     def flush(self, now_ms: int) -> None:
         """Send what is due, as far as the cable takes it."""
-        if self._writable.poll(0):
-            for body in self.channel.due(now_ms):
-                self._port.output.write(encode(body))
+        for body in self.channel.due(now_ms, self._takes()):
+            self._write(encode(body))
 
-    def send_segments(self, segments: "list[bytes]") -> None:
+    def wait_ms(self, now_ms: int) -> int:
+        """Return in how many ms flush() has something to do; -1 for not before something comes."""
+        return self.channel.wait_ms(now_ms) if self._takes() else _PORT_MS
+
+    def send_segments(self, segments: "list[bytes]", now_ms: int) -> None:
         """Send live segments once; those that the cable does not take now are counted.
 
         While packets come damaged they go as a record, if there is room for it, and until that has
@@ -143,16 +160,28 @@ class Cable:
             body = b"".join([len(one).to_bytes(2, "big") + one for one in segments])
             if channel.room(len(body) + _CONTROL_BYTES) and channel.queue(RECORD_DATA, body):
                 return
+        if not self._takes() or not channel.is_free(now_ms):
+            self.unsent += len(segments)
+            return
         for segment in segments:
-            if self._writable.poll(0):
-                self._port.output.write(encode(bytes((cable.SEGMENT,)) + segment))
-            else:
-                self.unsent += 1
+            channel.occupy(now_ms, len(segment) + 1)
+            self._write(encode(bytes((cable.SEGMENT,)) + segment))
 
     def say(self, text: str) -> None:
         """Send a line of text for people."""
-        if self._writable.poll(0):
-            self._port.output.write(encode(bytes((cable.TEXT,)) + text.encode()[:200]))
+        if self._takes():
+            self._write(encode(bytes((cable.TEXT,)) + text.encode()[:200]))
+
+    def _takes(self) -> bool:
+        """Return whether the port takes something; first it gets the rest of what it took."""
+        if self._rest and self._writable.poll(0):
+            rest, self._rest = self._rest, b""
+            self._write(rest)
+        return not self._rest and bool(self._writable.poll(0))
+
+    def _write(self, data: bytes) -> None:
+        taken = 0 if self._rest else self._port.output.write(data) or 0
+        self._rest += data[taken:]
 
 
 #: Needed at the start only.

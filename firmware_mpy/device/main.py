@@ -161,7 +161,7 @@ class Board:
         wait = _WAIT_MS
         if self._session is not None:
             wait = min(wait, self._session.wait_ns(at_ns) // _MILLISECOND)
-            again = self._cable.channel.wait_ms(now_ms)
+            again = self._cable.wait_ms(now_ms)
             if again >= 0:
                 wait = min(wait, again)
         for _, _, due_ns in self._turns:
@@ -208,7 +208,7 @@ class Board:
         if stream.is_offline and segments:
             self._spool.add(generation, number, stream.tick, segments)
         else:
-            self._cable.send_segments(segments)
+            self._cable.send_segments(segments, self._counter.ns() // _MILLISECOND)
 
     def _summarise(
         self, stream: "streams.Stream", at_ns: int, tick: int, flags: int, final: bool

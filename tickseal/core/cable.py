@@ -5,7 +5,7 @@ are numbered, acknowledged, and sent again until they are; live segments and tex
 device numbers its connections at random; the host answers what belongs to none with a reset.
 """
 
-from tickseal.core.constants import RECORD_CLASSICAL, RECORD_DATA, RECORD_HYBRID
+from tickseal.core.constants import RECORD_CLASSICAL, RECORD_CONTROL, RECORD_DATA, RECORD_HYBRID
 from tickseal.core.errors import RemoteProtocolError
 
 TYPE_CHECKING = False
@@ -31,27 +31,42 @@ BODY_MAX_BYTES = 2048
 FRAGMENT_MAX_BYTES = 255
 LINK_BYTES = 2
 _HEAD = 4
+#: Of a packet around its body: delimiters, COBS, CRC.
+_AROUND_BYTES = 7
 
 # --- Implementation ---
 #: Bytes of record in one packet, on a clean cable and on a noisy one: of the short packets one in
-#: three gets through where every twentieth byte is damaged. The very first goes alone until it is
-#: answered, and before anything is known of the cable.
+#: three gets through where every twentieth byte is damaged. The very first goes alone.
 _FRAGMENT_BYTES = 64
 _NOISY_FRAGMENT_BYTES = 12
 _FIRST_FRAGMENT_BYTES = 1
-#: A fragment that was not acknowledged within this time, ms, is sent again: three times as long as
-#: the other end takes; on a clean cable twice as long each time that nothing at all is heard of it.
+#: How often a fragment goes in a row on a noisy cable, at most; all together no more than a window.
+_COPIES = 4
+#: Packets are handed to the port once the cable is free within so many ms: what waits there delays
+#: acknowledgements, and is out of date when its turn comes.
+_AHEAD_MS = 20
+#: After the last packet has left, and nothing is acknowledged for so long, ms, all go again: at
+#: first, at least, at least on a noisy cable, and at most.
+_AGAIN_FIRST_MS = 60
 _AGAIN_LEAST_MS = 50
 _AGAIN_LEAST_NOISY_MS = 15
-_AGAIN_FIRST_MS = 120
-_AGAIN_FIRST_NOISY_MS = 60
 _AGAIN_MOST_MS = 400
+#: The first fragment, of which nobody knows whether the cable is noisy, goes so often so many times
+#: in a row, every so many ms; later half as often, then a quarter.
+_OFFER_COPIES = 2
+_OFFERS = 8
+_OFFER_MS = 60
 #: A cable is noisy for so long after a packet was damaged or lost, ms, and where that was not the
 #: first for longer than this, ms: one may be lost whenever a port is opened.
 _NOISY_MS = 2000
 _DOUBT_MS = 1000
-#: Nothing was acknowledged for so long, ms: the other end is gone.
+#: Nothing was acknowledged for so long, ms, however often it was sent: the other end is gone. A
+#: host gives its board longer, which may have a handshake to work on.
 DEAD_MS = 3000
+DEVICE_DEAD_MS = 1200
+_DEAD_ROUNDS = 3
+#: A device that has heard nothing for so long, ms, asks for an acknowledgement.
+_ASK_MS = 500
 
 
 class Channel:
@@ -60,7 +75,9 @@ class Channel:
     Args:
         link: the connection's number, u16.
         now_ms: a monotonic clock, ms; the same one in every later call.
-        waits: whether only one fragment goes until the first is acknowledged, as the device does.
+        byte_us: what a byte takes on the cable, us.
+        waits: whether this is the device's end: only one fragment goes until it is acknowledged,
+            and after some silence it asks whether the other end is there.
         record_bytes: longest record that is taken.
         queue_bytes: most bytes of records that wait to be sent.
     Attributes:
@@ -68,9 +85,10 @@ class Channel:
     """
 
     __slots__ = (
-        "_ack_due", "_again_ms", "_at", "_doubt_ms", "_early", "_flying", "_heard_ms", "_limit",
-        "_next", "_noisy_ms", "_open", "_parts", "_queue", "_queued", "_room", "_sent", "_seq",
-        "_silent", "link", "repeated",
+        "_ack_due", "_alive_ms", "_asks", "_at", "_byte_us", "_deviation", "_doubt_ms", "_early",
+        "_flying", "_free_us", "_heard_ms", "_limit", "_mean", "_next", "_noisy_ms", "_open",
+        "_parts", "_queue", "_queued", "_quiet_ms", "_room", "_sent", "_seq", "_silent", "link",
+        "repeated",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +96,7 @@ class Channel:
         link: int,
         now_ms: int,
         *,
+        byte_us: int = 1,
         waits: bool = False,
         record_bytes: int = 2048,
         queue_bytes: int = 4096,
@@ -90,17 +109,25 @@ class Channel:
         self._queue: "list[tuple[int, bytes]]" = []
         self._at = 0
         self._queued = 0
-        # Sent, in order: number, packet, when, how often, as the how manieth; -1 for lost.
+        # Under way, in order: number, packet, when it had left first in its last round, rounds, as
+        # the how manieth packet it went last, copies in this round: 0 where it is to be sent.
         self._flying: "list[list[Any]]" = []
         self._seq = 0
         self._sent = 0
-        self._open = not waits
-        self._again_ms = 0
+        # From when on the cable is free.
+        self._byte_us, self._free_us = byte_us, now_ms * 1000
+        self._asks, self._open = waits, not waits
+        # Of the time until an answer, RFC 6298's mean and deviation, in eighths and quarters.
+        self._mean = self._deviation = 0
+        # When the last fragment had left, or was acknowledged.
+        self._quiet_ms = 0
         # How often in a row time ran out without a sign of the other end.
         self._silent = 0
         self._noisy_ms = self._doubt_ms = 0
         # Since when nothing was acknowledged that should have been.
         self._heard_ms = now_ms
+        # When something was heard last.
+        self._alive_ms = now_ms
         # Received: the next number; what came before its turn; the record that is incomplete.
         self._next = 0
         self._early: "dict[int, tuple[int, bytes]]" = {}
@@ -139,56 +166,68 @@ class Channel:
         if now_ms < self._doubt_ms:
             self._noisy_ms = now_ms + _NOISY_MS
         self._doubt_ms = now_ms + _DOUBT_MS
-        self._silent = 0
 
-    def due(self, now_ms: int) -> "list[bytes]":
-        """Return the bodies of the packets to send now."""
+    def due(self, now_ms: int, can_send: bool = True) -> "list[bytes]":
+        """Return the bodies of the packets to send now: none where the port takes nothing."""
         if now_ms >= self._noisy_ms:
             self._noisy_ms = 0
         packets: "list[bytes]" = []
         if self._ack_due:
+            self._alive_ms = now_ms
+        if self._ack_due and can_send:
             self._ack_due = False
             # One of two gets through most noise, and saves sending what it acknowledges.
             packets += [self._ack()] * (2 if self._noisy_ms else 1)
-        again_ms = self._wait()
-        late = False
-        for flown in self._flying:
-            if flown[4] < 0 or now_ms - flown[2] >= again_ms:
-                late = late or flown[4] >= 0
-                self.repeated += 1
-                self._send(flown, now_ms)
-                packets.append(flown[1])
-        if late:
-            self._silent += 1
+            for ack in packets:
+                self.occupy(now_ms, len(ack))
         if not self._flying:
             self._heard_ms = now_ms
-        window = WINDOW if self._open else 1
-        while self._queue and self._span() < window:
-            packet = self._cut()
-            cut: "list[Any]" = [self._seq, packet, 0, 0, 0]
-            self._seq = self._seq + 1 & 0xFF
-            self._flying.append(cut)
-            self._send(cut, now_ms)
-            packets.append(packet)
+            if self._asks and not self._queue and now_ms - self._alive_ms >= _ASK_MS:
+                # As the beginning of a record that goes on with the next fragment.
+                self._fly(self._head(RECORD_CONTROL | MORE) + bytes((self._seq,)))
+        elif now_ms >= self._quiet_ms + self._wait():
+            self._silent += 1
+            for flown in self._flying:
+                flown[5] = 0
+        while can_send and self.is_free(now_ms):
+            chosen = self._choose()
+            if chosen is None:
+                break
+            packets.append(chosen[1])
+            self._send(chosen, now_ms)
         return packets
+
+    def is_free(self, now_ms: int) -> bool:
+        """Return whether what is handed to the port now leaves soon."""
+        return self._free_us < (now_ms + _AHEAD_MS) * 1000
+
+    def occupy(self, now_ms: int, size: int) -> None:
+        """Note that a packet with a body of this size goes over the cable."""
+        took = (size + _AROUND_BYTES) * self._byte_us
+        self._free_us = max(self._free_us, now_ms * 1000) + took
 
     def wait_ms(self, now_ms: int) -> int:
         """Return in how many ms due() has something to do; -1 for not before something comes."""
-        if self._ack_due or (self._queue and self._span() < (WINDOW if self._open else 1)):
+        if self._ack_due:
             return 0
-        if not self._flying:
-            return -1
-        due_ms = min([0 if flown[4] < 0 else flown[2] + self._wait() for flown in self._flying])
-        return max(0, int(due_ms) - now_ms)
+        if self._has_new() or self._below(self._copies()):
+            return max(0, self._free_us // 1000 - _AHEAD_MS + 1 - now_ms)
+        if self._flying:
+            return max(0, self._quiet_ms + self._wait() - now_ms)
+        return max(0, self._alive_ms + _ASK_MS - now_ms) if self._asks else -1
 
     def is_dead(self, now_ms: int) -> bool:
         """Return whether the other end has acknowledged nothing for too long."""
-        return bool(self._flying) and now_ms - self._heard_ms >= DEAD_MS
+        if not self._flying or self._silent < _DEAD_ROUNDS:
+            return False
+        least = DEVICE_DEAD_MS if self._asks else DEAD_MS
+        return now_ms - self._heard_ms >= max(least, 8 * self._answer_ms())
 
     def acknowledged(self, body: bytes, now_ms: int) -> None:
         """Take in a packet of type ACK."""
         if len(body) != 5:
             return
+        self._alive_ms = now_ms
         until, early = body[3], body[4]
         self._silent = 0
         newest = -1
@@ -201,16 +240,15 @@ class Channel:
             newest = max(newest, flown[4])
             if flown[3] == 1:
                 # Of one that was sent again it is not known which was answered.
-                again = 3 * (now_ms - flown[2])
-                self._again_ms = (self._again_ms + again) // 2 if self._again_ms else again
+                self._measure(max(1, now_ms - flown[2]))
         if len(left) < len(self._flying):
             self._open = True
-            self._heard_ms = now_ms
+            self._heard_ms = self._quiet_ms = now_ms
         self._flying = left
         # A cable keeps the order: what was sent before something that came is lost.
-        lost = [flown for flown in left if 0 <= flown[4] < newest]
+        lost = [flown for flown in left if flown[5] and flown[4] < newest]
         for flown in lost:
-            flown[4] = -1
+            flown[5] = 0
         if lost:
             self.disturbed(now_ms)
 
@@ -242,19 +280,66 @@ class Channel:
         """Return how far the next number lies ahead of the oldest that is not acknowledged."""
         return self._seq - self._flying[0][0] & 0xFF if self._flying else 0
 
+    def _measure(self, took_ms: int) -> None:
+        """Take in how long an answer took (RFC 6298 section 2)."""
+        if not self._mean:
+            self._mean, self._deviation = 8 * took_ms, 2 * took_ms
+            return
+        error = took_ms - self._mean // 8
+        self._deviation += abs(error) - self._deviation // 4
+        self._mean += error
+
+    def _answer_ms(self) -> int:
+        """Return within how many ms an answer comes almost always."""
+        return self._mean // 8 + self._deviation if self._mean else _AGAIN_FIRST_MS
+
     def _wait(self) -> int:
-        """Return after how many ms a fragment is sent again."""
+        """Return after how many ms without an answer all is sent again."""
+        if not self._open:
+            return _OFFER_MS << min(self._silent // _OFFERS, 2)
+        wait = self._answer_ms()
         if self._noisy_ms:
-            wait = max(_AGAIN_LEAST_NOISY_MS, self._again_ms or _AGAIN_FIRST_NOISY_MS)
-        else:
-            wait = max(_AGAIN_LEAST_MS, self._again_ms or _AGAIN_FIRST_MS)
-            wait <<= min(self._silent, 4)
-        return min(wait, _AGAIN_MOST_MS)
+            return max(_AGAIN_LEAST_NOISY_MS, min(wait, _AGAIN_MOST_MS))
+        return min(max(_AGAIN_LEAST_MS, wait) << min(self._silent, 4), _AGAIN_MOST_MS)
+
+    def _choose(self) -> "list[Any] | None":
+        """Return what goes next: what is to be sent again, what is new, copies against noise."""
+        again = self._below(1)
+        if again is None and self._has_new():
+            return self._fly(self._cut())
+        return again or self._below(self._copies())
+
+    def _has_new(self) -> bool:
+        return bool(self._queue) and self._span() < (WINDOW if self._open else 1)
+
+    def _copies(self) -> int:
+        """Return how often a fragment goes in one round."""
+        if not self._open:
+            return _OFFER_COPIES
+        return min(_COPIES, WINDOW // max(1, len(self._flying))) if self._noisy_ms else 1
+
+    def _below(self, copies: int) -> "list[Any] | None":
+        for flown in self._flying:
+            if flown[5] < copies:
+                return flown
+        return None
 
     def _send(self, flown: "list[Any]", now_ms: int) -> None:
+        self.occupy(now_ms, len(flown[1]))
+        self._quiet_ms = max(now_ms, self._free_us // 1000)
         self._sent += 1
-        flown[2], flown[4] = now_ms, self._sent
-        flown[3] += 1
+        flown[4] = self._sent
+        if not flown[5]:
+            flown[2] = self._quiet_ms
+            self.repeated += flown[3] > 0
+            flown[3] += 1
+        flown[5] += 1
+
+    def _fly(self, packet: bytes) -> "list[Any]":
+        flown: "list[Any]" = [self._seq, packet, 0, 0, 0, 0]
+        self._seq = self._seq + 1 & 0xFF
+        self._flying.append(flown)
+        return flown
 
     def _cut(self) -> bytes:
         """Return the packet with the next fragment."""
@@ -280,6 +365,11 @@ class Channel:
         for seq in self._early:
             early |= 1 << (seq - self._next & 0xFF) - 1
         return self._head(ACK) + bytes((self._next, early))
+
+
+def byte_us(baudrate: int) -> int:
+    """Return what a byte takes on a cable, us: ten bits with its start and its end."""
+    return 10_000_000 // baudrate
 
 
 def link_of(body: bytes) -> int:

@@ -9,6 +9,7 @@ from tickseal.core import cable
 from tickseal.core.constants import CONTROL_MAX_BYTES
 from tickseal.core.errors import LinkError
 from tickseal.links.base import Address
+from tickseal.links.serial_port import SerialSettings
 from tickseal.records import RecordReader, RecordType, encode_record
 
 #: Bytes that may wait for the gateway; then the port is not read, and the board's cable fills.
@@ -23,6 +24,7 @@ class Server(Protocol):
     """What a link asks of the server of its port."""
 
     port: str
+    settings: SerialSettings
 
     def now_ms(self) -> int:
         """Return the clock of the cable, ms."""
@@ -58,6 +60,7 @@ class SerialLink:
         self.channel = cable.Channel(
             link,
             server.now_ms(),
+            byte_us=cable.byte_us(server.settings.baudrate),
             record_bytes=CONTROL_MAX_BYTES + _TAG_BYTES,
             queue_bytes=_QUEUE_BYTES,
         )

@@ -1,0 +1,369 @@
+"""A board, its cable and its host in simulated time: the code is the real one at both ends.
+
+The board is device.main.Board on CPython, the host a SerialServer with ControllerSessions behind
+it. What a time measured here holds is the line's, whatever else the machine has to do.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import device.cable
+import device.clock
+import device.main
+import device.randomness
+import pytest
+from device import config, identity, main, primitives
+from device.randomness import Randomness
+from device.streams import Stream
+from timeline import LATENCY_S, Cable, Timeline
+
+from tickseal import events as ev
+from tickseal import primitives as host_primitives
+from tickseal.clock import ClockDiscipline, ClockInterval
+from tickseal.controller_session import ControllerSession
+from tickseal.invite import InviteToken
+from tickseal.links import serial
+from tickseal.links.serial_link import SerialLink
+from tickseal.links.serial_port import SerialSettings
+from tickseal.negotiation import NegotiationPolicy, Span, clamp
+from tickseal.parameters import Profile
+from tickseal.receiving import Frame, SegmentReceiver
+
+SECOND = 1_000_000_000
+TAI_NS = 1_800_000_000 * SECOND
+HANDLE = 77
+FLAG_BACKFILL = 4
+#: Bytes that the port of a board holds.
+_PORT_BYTES = 256
+_POLICY = NegotiationPolicy(profiles=(Profile.COMPACT,), past_ns=Span(0, 60 * SECOND))
+STREAM = {
+    "id": "board/counter", "period_ms": 25, "interval_ms": 50, "sensors": [{"kind": "counter"}],
+}  # fmt: skip
+
+
+def now_ns() -> int:
+    """Return the simulated time."""
+    return round(asyncio.get_running_loop().time() * SECOND)
+
+
+def _clock() -> ClockInterval:
+    return ClockInterval.around(TAI_NS + now_ns(), 1000, ClockDiscipline.NTP)
+
+
+class Ledger:
+    """All that any board sealed and any host opened.
+
+    Attributes:
+        frames: that were opened, in their order.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.frames: list[Frame] = []
+        self._sealed: dict[tuple[int, int], bytes] = {}
+        self._repeated = 0
+        self._used: set[bytes] = set()
+        seal, seal_frame = primitives.seal, Stream.seal
+
+        def noting(suite: int, key: bytes, nonce: bytes, aad: bytes, payload: bytes) -> bytes:
+            used = bytes(key) + bytes(nonce)
+            self._repeated += used in self._used
+            self._used.add(used)
+            return seal(suite, key, nonce, aad, payload)
+
+        def noting_frame(stream: Stream, payload: bytes, *arguments: Any) -> list[bytes]:
+            self._sealed[stream.generation, stream.frame_number] = payload
+            return seal_frame(stream, payload, *arguments)
+
+        patch.setattr(primitives, "seal", noting)
+        patch.setattr(Stream, "seal", noting_frame)
+
+    def check(self) -> None:
+        """Nothing was opened twice or wrongly, and the boards repeated no (key, nonce)."""
+        places = [(one.source.number, one.number) for one in self.frames]
+        assert len(places) == len(set(places)), "opened twice"
+        for place, frame in zip(places, self.frames, strict=True):
+            assert frame.payload == self._sealed[place], f"opened wrongly: {place}"
+        assert self._used
+        assert not self._repeated, "a (key, nonce) came again"
+
+    @property
+    def live(self) -> int:
+        """How many were opened that are not of the past."""
+        return sum(not one.flags & FLAG_BACKFILL for one in self.frames)
+
+
+class Gateway:
+    """What remembers, while the processes of a host come and go."""
+
+    def __init__(self, ledger: Ledger, chance: random.Random) -> None:
+        self.chance = chance
+        self.ledger = ledger
+        self.private, self.secret = chance.randbytes(32), chance.randbytes(32)
+        self.psks: dict[bytes, bytes] = {}
+        self.stored: dict[int, int] = {}
+        self.sessions = 0
+        self.news = asyncio.Event()
+
+    def invite(self) -> str:
+        """Return what a board needs to enrol."""
+        return InviteToken(
+            addresses=("localhost:1",),
+            gateway_public=host_primitives.x25519_public(self.private),
+            hybrid=False,
+            invite_id=bytes(8),
+            secret=self.secret,
+        ).encode()
+
+    async def serve(self, link: SerialLink) -> None:
+        """Serve one connection of a board."""
+        connection = _Connection(self)
+        session, loop = connection.session, asyncio.get_running_loop()
+        while not session.is_closed:
+            due = (session.next_deadline_ns() or 0) / SECOND
+            try:
+                async with asyncio.timeout_at(max(due, loop.time())):
+                    data = await link.receive()
+            except TimeoutError:
+                events = session.on_deadline(_clock(), now_ns())
+            else:
+                events = session.receive(data, _clock(), now_ns())
+            for event in events:
+                connection.handle(event)
+            while link.is_writable and (said := session.data_to_send()):
+                link.write(said)
+
+
+class _Connection:
+    def __init__(self, gateway: Gateway) -> None:
+        self.session = ControllerSession(
+            private_key=gateway.private, name="gateway", udp_port=0,
+            random_bytes=gateway.chance.randbytes, monotonic_ns=now_ns(),
+        )  # fmt: skip
+        self._gateway = gateway
+        self._receiver = SegmentReceiver(Profile.COMPACT)
+        self._board = b""
+
+    def handle(self, event: ev.Event) -> None:
+        gateway, session = self._gateway, self.session
+        match event:
+            case ev.HandshakeRequested(static_public=board, invite_id=invite_id):
+                self._board = board
+                if invite_id is None:
+                    session.accept(gateway.psks[board])
+                else:
+                    session.accept(gateway.secret, enrolling="device")
+            case ev.SessionStarted(device_psk=psk):
+                gateway.sessions += 1
+                if psk is not None:
+                    gateway.psks[self._board] = psk
+            case ev.OpenRequested():
+                parameters = clamp(event.wish, _POLICY, now=_clock(), generation=self._number())
+                salt = gateway.chance.randbytes(32)
+                self._receiver.install(
+                    session.grant_stream(event.metadata.id, parameters, handle=HANDLE, salt=salt)
+                )
+            case ev.OfflineGenerationOffered(generation=generation):
+                stored = gateway.stored.get(generation.number, 0)
+                self._receiver.install(generation, is_live=False, highest_frame=stored - 1)
+                session.answer_offer(HANDLE, generation.number, accepted=True)
+            case ev.BackfillAnnounced(generation=number, ticks=ticks):
+                held = self._receiver.find(HANDLE, number)
+                assert held is not None
+                held.opener.announce(*ticks)
+            case ev.BackfillFinished(generation=number):
+                self._receiver.erase(HANDLE, number)
+            case ev.SegmentsReceived(segments=segments):
+                for frame in self._receiver.receive(segments, _clock()):
+                    self._take(frame)
+            case _:
+                pass
+
+    def _number(self) -> int:
+        held = [one.opener.generation.number & 15 for one in self._receiver.generations(HANDLE)]
+        number = self._gateway.chance.getrandbits(64)
+        while number & 15 in held:
+            number = self._gateway.chance.getrandbits(64)
+        return number
+
+    def _take(self, frame: Frame) -> None:
+        self._gateway.ledger.frames.append(frame)
+        self._gateway.news.set()
+        if frame.flags & FLAG_BACKFILL:
+            number, until = frame.source.number, frame.number + 1
+            self._gateway.stored[number] = until
+            self.session.send_stored_until(HANDLE, number, until)
+
+
+class _Port:
+    """The board's end, as MicroPython gives it."""
+
+    def __init__(self, cable: Cable) -> None:
+        self.input = self.output = self
+        self.cable = cable
+        self.byte_us = 1_000_000 // cable.to_host.rate
+        #: For how long the board waits for bytes.
+        self.wait_ms = 0
+
+    def read(self, size: int) -> bytes:
+        data = bytes(self.cable.received[:size])
+        del self.cable.received[:size]
+        return data
+
+    def write(self, data: bytes) -> int:
+        taken = data[: max(0, _PORT_BYTES - len(self.cable.to_host.waiting))]
+        self.cable.to_host.put(taken)
+        return len(taken)
+
+
+class _Poll:
+    def register(self, port: _Port, flag: int) -> None:
+        self._port, self._flag = port, flag
+
+    def poll(self, wait_ms: int) -> bool:
+        cable = self._port.cable
+        if self._flag == _SELECT.POLLOUT:
+            return len(cable.to_host.waiting) < _PORT_BYTES
+        # The test bench does the waiting, after this step.
+        if not cable.received and wait_ms:
+            self._port.wait_ms = wait_ms
+        return bool(cable.received)
+
+
+_SELECT = SimpleNamespace(poll=_Poll, POLLIN=1, POLLOUT=4)
+_TIME = SimpleNamespace(
+    ticks_us=lambda: now_ns() // 1000, ticks_diff=lambda end, start: end - start
+)
+
+
+class Bench:
+    """A board with its cable and its host.
+
+    Attributes:
+        gateway: behind the host's processes.
+        said: what the board had to say to people.
+    """
+
+    def __init__(self, ledger: Ledger, seed: int, rate: int) -> None:
+        self.cable = Cable(seed, rate)
+        self.ledger = ledger
+        self.gateway = Gateway(ledger, random.Random(seed))
+        self.said: list[str] = []
+        self.server: serial.SerialServer | None = None
+        self._host: asyncio.Task[None] | None = None
+        self._board: asyncio.Task[None] | None = None
+
+    # --- The host ---
+
+    def start_host(self) -> None:
+        """Start its process."""
+        self.cable.to_board.is_cut = False
+        self.server = serial.SerialServer(
+            SerialSettings(port="cable", baudrate=10 * self.cable.to_board.rate),
+            self.gateway.serve,
+            lambda _port, line: self.said.append(line),
+        )
+        self._host = asyncio.get_running_loop().create_task(self.server.run())
+
+    async def end_host(self, *, killed: bool = False) -> None:
+        """End its process; one that is killed has no time to say so."""
+        self.cable.to_board.is_cut = killed
+        await _cancel(self._host)
+        self._host = None
+
+    # --- The board ---
+
+    async def start_board(self) -> None:
+        """Give it power, or take it away first and give it again."""
+        await self.stop_board()
+        self._board = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop_board(self) -> None:
+        """Take its power away, at whatever it is doing."""
+        await _cancel(self._board)
+        self._board = None
+        self.cable.to_host.waiting.clear()
+
+    async def _run(self) -> None:
+        port, cable = _Port(self.cable), self.cable
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(device.cable, "open_port", lambda _settings: port)
+            urandom = self.gateway.chance.randbytes
+            patch.setattr(main, "Randomness", lambda key: Randomness(key, urandom))
+            board = main.Board(config.load())
+        while True:
+            port.wait_ms = 0
+            board.step()
+            cable.arrived.clear()
+            if not cable.received and port.wait_ms:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(port.wait_ms / 1000):
+                        await cable.arrived.wait()
+            await asyncio.sleep(LATENCY_S)
+
+    # --- What tests measure ---
+
+    async def frames(self, count: int = 1, *, within_s: float = 30) -> float:
+        """Wait for so many further live frames; return how long it took, s."""
+        loop = asyncio.get_running_loop()
+        start, wanted = loop.time(), self.ledger.live + count
+        try:
+            async with asyncio.timeout(within_s):
+                while self.ledger.live < wanted:
+                    self.gateway.news.clear()
+                    await self.gateway.news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self.ledger.live} frames, and was told {self.said}") from None
+        return loop.time() - start
+
+
+async def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def simulate(
+    folder: Path,
+    scenario: Callable[[Bench], Awaitable[None]],
+    *,
+    seed: int = 0,
+    rate: int,
+    noise: float = 0,
+) -> None:
+    """Play a scenario with a new board that has an invite; all of it is checked at the end.
+
+    Args:
+        folder: for the board's flash.
+        rate: bytes a second of the cable, each way.
+        noise: the chance of each byte to be damaged, from the beginning on.
+    """
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=Timeline) as runner:
+        ledger = Ledger(patch)
+        patch.setattr(device.cable, "select", _SELECT)
+        for module in (device.clock, device.main, device.randomness):
+            patch.setattr(module, "time", _TIME)
+
+        async def play() -> None:
+            bench = Bench(ledger, seed, rate)
+            patch.setattr(serial, "open_port", bench.cable.open)
+            bench.cable.set(noise=noise)
+            (folder / "config.json").write_text(json.dumps({"streams": [STREAM]}))
+            (folder / identity.INVITE).write_text(bench.gateway.invite())
+            bench.start_host()
+            await bench.start_board()
+            try:
+                await scenario(bench)
+            finally:
+                await bench.stop_board()
+                await bench.end_host()
+                bench.cable.close()
+
+        patch.chdir(folder)
+        runner.run(play())
+        ledger.check()
