@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import pytest
 from tickseal_gateway.view import View
 from waiting import PATIENCE_S
 
@@ -264,6 +265,29 @@ class ShiftedClock:
         """Return a reading."""
         midpoint = self._kernel.now().midpoint_ns + self._by_ns
         return ClockInterval.around(midpoint, 1_000_000, ClockDiscipline.NTP)
+
+
+class MovableClock:
+    """This machine's clock, for a gateway made from now on and whoever is given it too.
+
+    Args:
+        runs: whether it goes on by itself, or stands.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, runs: bool = True) -> None:
+        self._kernel = KernelClock()
+        self._ahead_ns = 0
+        self._stands = None if runs else self._kernel.now().midpoint_ns
+        monkeypatch.setattr("tickseal_gateway.service.KernelClock", lambda: self)
+
+    def move(self, by_ns: int) -> None:
+        """Let time pass."""
+        self._ahead_ns += by_ns
+
+    def now(self) -> ClockInterval:
+        """Return a reading, sure to a millisecond."""
+        midpoint = self._stands or self._kernel.now().midpoint_ns
+        return ClockInterval.around(midpoint + self._ahead_ns, 1_000_000, ClockDiscipline.NTP)
 
 
 def reading(value: float, name: str = "t", time_ns: int | None = None) -> bytes:

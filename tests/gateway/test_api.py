@@ -95,23 +95,23 @@ def test_frames_of_a_gateway_that_runs_already(gateways: GatewayFactory) -> None
 def test_a_program_whose_gateway_ends_is_told_so(gateways: GatewayFactory) -> None:
     async def main() -> None:
         async with gateways.inside() as view:
+            count = 0
 
-            async def follow() -> int:
-                count = 0
+            async def follow() -> None:
+                nonlocal count
                 async with connect(gateways.file) as gateway:
                     async for _ in gateway.stream():
                         count += 1
-                return count
 
             async def check(_: Device) -> None:
                 nonlocal following
                 following = asyncio.create_task(follow())
-                await asyncio.sleep(0.2)
+                await until(lambda: count)
 
-            following: asyncio.Task[int]
+            following: asyncio.Task[None]
             await sending(view, check)
         try:
-            assert await following
+            await following
         except LinkError as error:
             assert "broke off" in str(error)
         with pytest.raises(NotRunningError, match="start it: tickseal gateway run"):

@@ -3,8 +3,7 @@
 import contextlib
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tickseal_gateway.outputs.selection import SelectedOutput
 from tickseal_gateway.readings import Batch, Reading
 from tickseal_gateway.store.reader import StoreReader
 from tickseal_gateway.store.sqlite import SQLiteStore
-from waiting import PATIENCE_S
+from waiting import PATIENCE_S, eventually
 
 from tickseal.core import constants
 from tickseal.core.errors import LinkError
@@ -83,14 +82,7 @@ def gateway(path: Path, archive: Archive, *, start: int = 0, queue: int = 10) ->
     made = Gateway(path, archive, start=start, queue=queue)
     made.start()
     yield made
-    stop_all([made.stored, made.archived], 10)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
+    stop_all([made.stored, made.archived], PATIENCE_S)
 
 
 def test_what_a_blocked_output_missed_comes_from_the_store_in_order(tmp_path: Path) -> None:
@@ -103,7 +95,7 @@ def test_what_a_blocked_output_missed_comes_from_the_store_in_order(tmp_path: Pa
         assert given.archived.counters.missed == 490
         archive.may_go_on.set()
         # Nothing new need come for that.
-        wait_until(lambda: len(archive.got) == 501)
+        eventually(lambda: len(archive.got) == 501)
         given.feed(3)
     assert archive.got == list(range(504))
     counters = given.archived.counters
@@ -115,9 +107,9 @@ def test_what_a_failing_output_missed_comes_once_it_works(tmp_path: Path) -> Non
     with gateway(tmp_path / "readings.db", archive) as given:
         archive.fault = LinkError("the database is away")
         given.feed(300)
-        wait_until(lambda: given.archived.counters.failures > 0)
+        eventually(lambda: given.archived.counters.failures > 0)
         archive.fault = None
-        wait_until(lambda: len(archive.got) == 300)
+        eventually(lambda: len(archive.got) == 300)
     assert archive.got == list(range(300))
 
 
@@ -125,14 +117,14 @@ def test_what_was_not_delivered_before_the_end_comes_at_the_next_start(tmp_path:
     path, archive = tmp_path / "readings.db", Archive()
     with gateway(path, archive) as given:
         given.feed(5)
-        wait_until(lambda: len(archive.got) == 5)
+        eventually(lambda: len(archive.got) == 5)
         archive.fault = LinkError("the database is away")
         given.feed(300)
-        wait_until(lambda: given.store.arrivals.serial == 305)
+        eventually(lambda: given.store.arrivals.serial == 305)
     archive.fault = None
     with gateway(path, archive, start=305) as given:
         given.feed(5)
-        wait_until(lambda: len(archive.got) >= 310)
+        eventually(lambda: len(archive.got) >= 310)
     assert archive.got == list(range(310))
     with gateway(path, archive, start=310):
         pass
@@ -167,9 +159,9 @@ def test_what_is_not_in_the_store_either_is_given_up_and_stays_counted(
         assert archive.entered.wait(PATIENCE_S)
         given.feed(100, to_store=False)
         archive.may_go_on.set()
-        wait_until(lambda: len(archive.got) == 11)
+        eventually(lambda: len(archive.got) == 11)
         given.feed(1)
-        wait_until(lambda: len(archive.got) == 12)
+        eventually(lambda: len(archive.got) == 12)
     assert archive.got == [*range(11), 101]
     assert (given.archived.counters.missed, given.archived.counters.caught_up) == (90, 0)
 
@@ -179,10 +171,10 @@ def test_a_fault_of_an_output_does_not_come_again(tmp_path: Path) -> None:
     with gateway(tmp_path / "readings.db", archive) as given:
         archive.fault = ZeroDivisionError("a bug")
         given.feed(1)
-        wait_until(lambda: given.archived.counters.failures == 1)
+        eventually(lambda: given.archived.counters.failures == 1)
         archive.fault = None
         given.feed(2)
-        wait_until(lambda: len(archive.got) == 2)
+        eventually(lambda: len(archive.got) == 2)
     assert archive.got == [1, 2]
 
 
@@ -195,7 +187,7 @@ def test_a_store_that_begins_anew_meanwhile_costs_what_was_in_it_and_no_more(
         given.feed(1)
         assert archive.entered.wait(PATIENCE_S)
         given.feed(300)
-        wait_until(lambda: given.store.arrivals.serial == 301)
+        eventually(lambda: given.store.arrivals.serial == 301)
         given.store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with path.open("r+b") as file:
             file.seek(4096)
@@ -203,10 +195,10 @@ def test_a_store_that_begins_anew_meanwhile_costs_what_was_in_it_and_no_more(
         given.store._connection.close()
         given.store._connection = sqlite3.connect(path, check_same_thread=False)
         given.feed(1)
-        wait_until(lambda: given.store.moved_aside is not None)
+        eventually(lambda: given.store.moved_aside is not None)
         archive.may_go_on.set()
         given.feed(5)
-        wait_until(lambda: 306 in archive.got)
+        eventually(lambda: 306 in archive.got)
     assert archive.got[:11] == list(range(11))
     assert archive.got[-6:] == list(range(301, 307))
 

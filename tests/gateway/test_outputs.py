@@ -8,7 +8,7 @@ import pytest
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.pictures import PictureFiles
 from tickseal_gateway.readings import Batch, Picture, Reading
-from waiting import PATIENCE_S
+from waiting import PATIENCE_S, eventually
 
 from tickseal.core.errors import LinkError, StoreError
 from tickseal.pictures import Picture as Content
@@ -59,7 +59,7 @@ def test_an_output_that_blocks_loses_what_does_not_fit_and_goes_on() -> None:
     taken = [runner.offer(batch(value)) for value in range(1, 21)]
     assert taken == [True] * 10 + [False] * 10
     output.may_go_on.set()
-    stop_all([runner], 10)
+    stop_all([runner], PATIENCE_S)
     assert output.got == list(range(11))
     assert (runner.counters.written, runner.counters.missed) == (11, 10)
     assert output.is_closed
@@ -72,7 +72,7 @@ def test_an_output_that_wants_the_newest_loses_the_oldest() -> None:
     for value in range(1, 21):
         assert runner.offer(batch(value))
     output.may_go_on.set()
-    stop_all([runner], 10)
+    stop_all([runner], PATIENCE_S)
     assert output.got == [0, *range(11, 21)]
     assert runner.counters.missed == 10
 
@@ -88,7 +88,7 @@ def test_pictures_that_wait_are_bounded_in_bytes() -> None:
     large = Batch(received_ns=0, pictures=[picture])
     assert [runner.offer(large) for _ in range(3)] == [True, True, False]
     output.may_go_on.set()
-    stop_all([runner], 10)
+    stop_all([runner], PATIENCE_S)
 
 
 def test_what_an_output_cannot_take_now_comes_again() -> None:
@@ -97,12 +97,11 @@ def test_what_an_output_cannot_take_now_comes_again() -> None:
     runner = OutputRunner(output)
     runner.start()
     runner.offer(batch(1, 2))
-    while not runner.counters.written:
-        threading.Event().wait(0.01)
+    eventually(lambda: runner.counters.written)
     assert output.got == [1, 2]
     assert (runner.counters.failures, runner.counters.missed) == (1, 0)
     assert runner.counters.error == ""
-    stop_all([runner], 10)
+    stop_all([runner], PATIENCE_S)
 
 
 def test_a_fault_of_an_output_costs_it_a_batch_and_nothing_else() -> None:
@@ -111,10 +110,9 @@ def test_a_fault_of_an_output_costs_it_a_batch_and_nothing_else() -> None:
     runner = OutputRunner(output)
     runner.start()
     runner.offer(batch(1))
-    while not runner.counters.failures:
-        threading.Event().wait(0.01)
+    eventually(lambda: runner.counters.failures)
     runner.offer(batch(2))
-    stop_all([runner], 10)
+    stop_all([runner], PATIENCE_S)
     assert output.got == [2]
     assert (runner.counters.written, runner.counters.missed) == (1, 1)
 

@@ -250,7 +250,8 @@ def test_a_sink_recalls_what_was_recorded_as_far_back_as_it_may(
                 )
                 part = await recalled(sink, "garden", (span[0], span[1]))
                 assert [value for _, value in part] == [2, 3, 4]
-                since_ns = time.time_ns() - (to_tai(time.time_ns()) - span[0])
+                now_ns = time.time_ns()
+                since_ns = now_ns - (to_tai(now_ns) - span[0])
                 await view.allow("office", "garden", None, since_ns)
                 part = await recalled(sink, "garden", everything)
                 assert [value for _, value in part] == [2, 3, 4, 5, 6, 7]

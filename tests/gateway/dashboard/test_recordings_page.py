@@ -253,21 +253,24 @@ def test_a_span_of_readings_is_drawn_chosen_by_keys_and_kept(
     choose_stream(browser, AIR)
     browser.until_text("60 frames opened", "dialog")
     browser.until(lambda: browser.run(LINE), "a line")
-    before = browser.text(".when")
+    assert values_kept(browser) == list(range(340, 400))
     bar = browser.find(".timebar")
     assert bar.get_attribute("role") == "slider"
     bar.send_keys(Keys.PAGE_UP)
-    browser.until(lambda: browser.text(".when") != before, "another span")
+    browser.until(lambda: values_kept(browser) == list(range(280, 340)), "the span before")
     browser.until_text("60 frames opened", "dialog")
+    click_bar(browser, 0.5)
+    browser.until_text("Nothing was recorded here", "dialog")
+    browser.find("dialog").send_keys(Keys.ESCAPE)
+
+
+def values_kept(browser: Browser) -> list[float]:
+    """Return the values of the span that the page offers to keep."""
     kept = browser.driver.execute_async_script(
         "const done = arguments[0]; fetch(document.querySelector('[data-kind=jsonl]').href)"
         ".then((answer) => answer.text()).then(done)"
     )
-    values = [json.loads(line)["value"] for line in kept.splitlines()]
-    assert values == list(range(280, 340))
-    click_bar(browser, 0.5)
-    browser.until_text("Nothing was recorded here", "dialog")
-    browser.find("dialog").send_keys(Keys.ESCAPE)
+    return [json.loads(line)["value"] for line in kept.splitlines()]
 
 
 LINE = (

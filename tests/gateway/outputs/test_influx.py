@@ -1,5 +1,6 @@
 """Line protocol: a database reads what was measured; refusals and outages are told apart."""
 
+import contextlib
 import gzip
 import http.server
 import json
@@ -7,7 +8,6 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from batches import HOSTILE, batch, numbered, reading
 from line_protocol_parser import parse_line
 from ports import free_port
 from tickseal_gateway.outputs.influx import InfluxLines, RefusedLinesError
+from waiting import PATIENCE_S, eventually
 
 from tickseal.core.errors import LinkError
 
@@ -92,18 +93,17 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/ping", timeout=2).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "influxd did not start"
-                time.sleep(0.05)
+        eventually(lambda: answers(url), "influxd answers")
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/ping", timeout=PATIENCE_S):
+        return True
+    return False
 
 
 def ask(url: str, query: str, db: str = "") -> Any:
