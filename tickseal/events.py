@@ -359,9 +359,14 @@ class OfflineGenerationOffered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentsReceived(Event):
-    """Data came on the control connection: a source's, or for a sink. The views stay valid."""
+    """Data came on the control connection: a source's, or for a sink. The views stay valid.
+
+    Args:
+        handle: of the stream that all are of; 0 where each tells its own.
+    """
 
     segments: tuple[memoryview, ...]
+    handle: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

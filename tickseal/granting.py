@@ -83,16 +83,17 @@ class GrantingSession(Session):
         self._require_running_sink()
         self._send(control.Refused(stream=stream_id, reason=reason, detail=detail))
 
-    def forward(self, segments: Sequence[bytes]) -> None:
+    def forward(self, segments: Sequence[bytes], handle: int | None = None) -> None:
         """Send sealed segments on to a sink; where too many wait, the oldest are dropped.
 
         Args:
-            segments: 1..65532 bytes each.
+            segments: 1..65528 bytes each.
+            handle: of the stream that all are of, where their headers are compact.
         Raises:
             LocalProtocolError: not running, no sink, or a segment has a size that there is not.
         """
         self._require_running_sink()
-        self._outbox.put_newest(segments)
+        self._outbox.put_newest(segments, handle)
 
     def send_recalled(self, part: bytes, *, is_last: bool = False, reason: str = "") -> bool:
         """Send the next part of the grant file that answers RecallRequested, behind segments.

@@ -4,7 +4,13 @@ import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tickseal.records import RecordType, encode_record, pack_segments, unpack_segments
+from tickseal.records import (
+    RecordType,
+    encode_record,
+    pack_segments,
+    unpack_segments,
+    unpack_stream_segments,
+)
 
 #: Bytes of control that may wait. A peer that lets more pile up does not read.
 CONTROL_MAX_BYTES = 256 << 10
@@ -71,16 +77,23 @@ class Outbox:
         self.refused_segments += len(segments) - taken
         return taken
 
-    def put_newest(self, segments: Sequence[bytes]) -> None:
-        """Queue live segments; where there is no room for all, the oldest make way."""
+    def put_newest(self, segments: Sequence[bytes], handle: int | None = None) -> None:
+        """Queue live segments; where there is no room for all, the oldest make way.
+
+        Args:
+            handle: of the stream that all are of, where it is to be told.
+        """
         waiting = self._lanes[Lane.LIVE]
-        for body in list(pack_segments(segments)):
-            waiting.append((RecordType.DATA, body))
+        kind = RecordType.DATA if handle is None else RecordType.STREAM_DATA
+        for body in list(pack_segments(segments, handle)):
+            waiting.append((kind, body))
             self._sizes[Lane.LIVE] += len(body)
         while self._sizes[Lane.LIVE] > DATA_MAX_BYTES:
-            _, body = waiting.popleft()
+            kind, body = waiting.popleft()
             self._sizes[Lane.LIVE] -= len(body)
-            self.dropped_segments += len(unpack_segments(body))
+            of_one = kind is RecordType.STREAM_DATA
+            dropped = unpack_stream_segments(body)[1] if of_one else unpack_segments(body)
+            self.dropped_segments += len(dropped)
 
     def take(self, seal: Callable[[bytes], bytes]) -> bytes:
         """Return the bytes to send next: all control, and about 64 KiB from the other lanes.

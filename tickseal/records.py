@@ -10,7 +10,7 @@ from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 RECORD_MAX_BYTES = 65535
 #: Longest handshake message; the hybrid's first has 1304 bytes.
 HANDSHAKE_MAX_BYTES = 2048
-_LENGTH = 2
+_LENGTH, _HANDLE = 2, 4
 _TAG = 16
 
 
@@ -29,6 +29,8 @@ class RecordType(enum.IntEnum):
     CONTROL = constants.RECORD_CONTROL
     #: Segments.
     DATA = constants.RECORD_DATA
+    #: Segments of one stream, and its handle: compact headers do not tell it beyond their link.
+    STREAM_DATA = 7
 
 
 #: Longest body. So a stranger can make the reader hold 2 KiB, not 64.
@@ -39,6 +41,7 @@ BODY_MAX_BYTES = {
     RecordType.REFUSAL: HANDSHAKE_MAX_BYTES,
     RecordType.CONTROL: constants.CONTROL_MAX_BYTES + _TAG,
     RecordType.DATA: RECORD_MAX_BYTES - 1,
+    RecordType.STREAM_DATA: RECORD_MAX_BYTES - 1,
 }
 
 
@@ -104,25 +107,40 @@ class RecordReader:
         raise RemoteProtocolError(self._fault)
 
 
-def pack_segments(segments: Iterable[bytes]) -> Iterator[bytes]:
+def pack_segments(segments: Iterable[bytes], handle: int | None = None) -> Iterator[bytes]:
     """Yield the bodies of data records that carry the segments in order, as few as hold them.
 
+    Args:
+        handle: for records of type STREAM_DATA, whose segments are all of that stream.
     Raises:
         LocalProtocolError: a segment is empty or over 65532 bytes.
     """
-    most = BODY_MAX_BYTES[RecordType.DATA]
+    head = b"" if handle is None else handle.to_bytes(_HANDLE, "big")
+    most = BODY_MAX_BYTES[RecordType.DATA] - len(head)
     parts: list[bytes] = []
     size = 0
     for segment in segments:
         if not 0 < len(segment) <= most - _LENGTH:
             raise LocalProtocolError(f"a segment is 1..{most - _LENGTH} bytes, not {len(segment)}")
         if size + _LENGTH + len(segment) > most:
-            yield b"".join(parts)
+            yield head + b"".join(parts)
             parts, size = [], 0
         parts += (len(segment).to_bytes(_LENGTH, "big"), segment)
         size += _LENGTH + len(segment)
     if parts:
-        yield b"".join(parts)
+        yield head + b"".join(parts)
+
+
+def unpack_stream_segments(body: bytes) -> tuple[int, list[memoryview]]:
+    """Return the handle and the segments of a record of type STREAM_DATA.
+
+    Raises:
+        RemoteProtocolError: it has no handle, or the lengths do not add up.
+    """
+    handle = int.from_bytes(body[:_HANDLE], "big")
+    if not handle:
+        raise RemoteProtocolError("a data record of a stream without its handle")
+    return handle, unpack_segments(body[_HANDLE:])
 
 
 def unpack_segments(body: bytes) -> list[memoryview]:

@@ -191,6 +191,9 @@ class Session(ABC):
     @abstractmethod
     def _on_data(self, body: bytes) -> list[Event]: ...
 
+    def _on_stream_data(self, body: bytes) -> list[Event]:
+        raise RemoteProtocolError("segments of one stream are for a sink")
+
     @abstractmethod
     def _on_message(
         self, message: Message, now: ClockInterval, monotonic_ns: int
@@ -248,6 +251,8 @@ class Session(ABC):
         self._advance(kind, kind.name)
         if kind is RecordType.DATA:
             return self._on_data(body)
+        if kind is RecordType.STREAM_DATA:
+            return self._on_stream_data(body)
         return self._on_handshake(kind, body, now)
 
     def _on_control(self, body: bytes, now: ClockInterval, monotonic_ns: int) -> list[Event]:

@@ -11,7 +11,7 @@ from tickseal.events import Event
 from tickseal.generation import Generation
 from tickseal.metadata import StreamMetadata
 from tickseal.parameters import StreamParameters
-from tickseal.records import RecordType, unpack_segments
+from tickseal.records import RecordType, unpack_segments, unpack_stream_segments
 from tickseal.session import State
 
 
@@ -24,8 +24,9 @@ class SinkSession(DeviceSession):
     """
 
     _table = device_table(
-        control.Grant, control.Withdrawn, control.Refused, control.Recalled, RecordType.DATA
-    )
+        control.Grant, control.Withdrawn, control.Refused, control.Recalled,
+        RecordType.DATA, RecordType.STREAM_DATA,
+    )  # fmt: skip
     _role = Role.SINK
     _recalling = ""
 
@@ -59,6 +60,10 @@ class SinkSession(DeviceSession):
 
     def _on_data(self, body: bytes) -> list[Event]:
         return [ev.SegmentsReceived(segments=tuple(unpack_segments(body)))]
+
+    def _on_stream_data(self, body: bytes) -> list[Event]:
+        handle, segments = unpack_stream_segments(body)
+        return [ev.SegmentsReceived(segments=tuple(segments), handle=handle)]
 
     def _on_stream_message(self, message: Message, monotonic_ns: int) -> list[Event]:
         match message:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from tickseal.clock import ClockInterval
 from tickseal.core.errors import LinkError
-from tickseal.parameters import Profile
 from tickseal.session import State
 from tickseal_gateway.connection import Connection
 from tickseal_gateway.streams import Held, LiveStream
@@ -20,10 +19,12 @@ class Granted:
     Attributes:
         until_tick: the first tick that it may not open.
         renew_at_ns: from when on it is granted more, ns TAI.
+        told_handle: the stream's, where its segments do not tell it: their header is compact.
     """
 
     until_tick: int
     renew_at_ns: int
+    told_handle: int | None = None
 
 
 class Reader:
@@ -59,8 +60,6 @@ class Reader:
         parameters, hello = held.generation.parameters, self.connection.hello
         if not parameters.depth:
             return "depth"
-        if parameters.profile is not Profile.STANDARD:
-            return "profile"
         if hello is not None and int(parameters.suite) not in hello.suites:
             return "suite"
         return ""
@@ -84,8 +83,12 @@ class Reader:
         waiting, self._waiting = self._waiting, []
         if not self.is_ready:
             return
-        if waiting:
-            self.connection.session.forward([segment for _, segment in waiting])
+        # A stream whose handle is to be told has records of its own.
+        lanes: dict[int | None, list[bytes]] = {}
+        for key, segment in waiting:
+            lanes.setdefault(self.granted[key].told_handle, []).append(segment)
+        for handle, segments in lanes.items():
+            self.connection.session.forward(segments, handle)
         try:
             self.connection.flush()
         except LinkError:

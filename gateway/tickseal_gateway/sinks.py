@@ -9,6 +9,7 @@ from tickseal.clock import Clock, ClockInterval
 from tickseal.control import Role
 from tickseal.core.errors import LocalProtocolError
 from tickseal.opening import Buffer, OpenedSegment
+from tickseal.parameters import Profile
 from tickseal_gateway.connection import Connection
 from tickseal_gateway.reader import Granted, Key, Reader, span_from
 from tickseal_gateway.registered import Device, DeviceState
@@ -26,7 +27,6 @@ _REASONS = {
     "pending": "the sink waits to be approved at the gateway",
     "policy": "not allowed; on the gateway: tickseal gateway allow SINK STREAM",
     "depth": "a stream of depth 0 has one key for all, and cannot be granted",
-    "profile": "a stream with compact headers cannot be sent on",
     "suite": "the stream's suite is not one that this sink has",
 }
 
@@ -217,7 +217,9 @@ class SinkHub:
             _logger.debug("no grant of %s: %s", stream.id, error)
             return False
         renew_at_ns = now.latest_ns + min(self._span_ns, left_ns) // 2
-        reader.granted[key] = Granted(span[1], renew_at_ns)
+        is_compact = held.generation.parameters.profile is Profile.COMPACT
+        told = stream.handle if is_compact else None
+        reader.granted[key] = Granted(span[1], renew_at_ns, told)
         self._outstanding.setdefault(reader.sink_id, {})[key] = span[1]
         if granted is None:
             self._by_key.setdefault(key, []).append(reader)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from running_gateway import Done, GatewayFactory, run, tickseal
-from source_device import Device, until
+from source_device import Device, reading, until
 from tickseal_gateway.recordings.grant_file import GrantEncoder, read_grant_file
 from tickseal_gateway.recordings.opening import RecordingOpener
 from tickseal_gateway.recordings.playing import to_tai
@@ -29,6 +29,8 @@ from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
+from tickseal.negotiation import AcceptancePolicy
+from tickseal.parameters import Profile, Suite
 from tickseal.samples import decode_samples
 
 
@@ -101,6 +103,32 @@ def test_what_is_granted_reaches_every_output(
     assert stored == [("garden", "garden", value) for value in range(11)]
     lines = (tmp_path / "readings.jsonl").read_text().splitlines()
     assert [json.loads(line)["value"] for line in lines] == list(range(11))
+
+
+def test_a_microcontrollers_stream_reaches_a_sink(
+    gateways: GatewayFactory, settings: SinkSettings
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device = await source(view)
+            device.policy = AcceptancePolicy(
+                suites=tuple(Suite), profiles=tuple(Profile), hash_min=8
+            )
+            await enrol(view, settings)
+            await view.allow("office", "garden")
+            async with running(settings) as sink, device.connected():
+                await until(lambda: sink.status()["gateway"]["is_up"])
+                wish = device.wish(profile=Profile.COMPACT, suites=(3,), hash_length=8)
+                await device.open(wish=wish)
+                await until(lambda: sink.status()["streams"])
+                for value in range(10):
+                    device.session.send_segments(device.seal(reading(value)))
+                    device.flush()
+                await until(lambda: sink.status()["streams"][0]["frames"] == 10)
+                (row,) = sink.status()["streams"]
+                assert (row["missing"], row["refusals"]) == (0, {})
+
+    run(main())
 
 
 def test_an_output_gets_nothing_twice_after_a_restart(
@@ -262,6 +290,38 @@ def test_a_sink_recalls_what_was_recorded_as_far_back_as_it_may(
                 with pytest.raises(LocalProtocolError, match="one at a time"):
                     await recalled(sink, "garden", everything)
                 assert len(await first) == 6
+
+    run(main())
+
+
+def test_what_is_backfilled_while_the_stream_is_live_comes_by_recall(
+    gateways: GatewayFactory, settings: SinkSettings
+) -> None:
+    async def main() -> None:
+        async with gateways.inside(RECORD) as view:
+            device = await source(view)
+            await enrol(view, settings)
+            await view.allow("office", "garden", None, 1)
+            async with running(settings) as sink, device.connected():
+                await until(lambda: sink.status()["gateway"]["is_up"])
+                online = await device.open()
+                await until(lambda: sink.status()["streams"])
+                blob, sealer = device.begin_offline(online)
+                await device.offer(blob)
+                sealed = [(n, n, sealer.seal(reading(100 + n), n)) for n in range(5)]
+                device.backfill(sealer, sealed)
+                await device.stored(sealer.generation.number, 5)
+                await device.send(1)
+                await until(lambda: sink.status()["streams"][0]["frames"] == 1)
+
+                def is_recorded() -> bool:
+                    outputs: Any = view.snapshot()["outputs"]
+                    return any(r["name"] == "recordings" and r["written"] >= 6 for r in outputs)
+
+                await until(is_recorded)
+                span = (sealer.generation.parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
+                found = await recalled(sink, "garden", span)
+                assert [value for _, value in found] == [100, 101, 102, 103, 104, 1]
 
     run(main())
 

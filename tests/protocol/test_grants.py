@@ -21,11 +21,12 @@ def granted(
     *,
     frame_from: int = 0,
     metadata: StreamMetadata = METADATA,
+    handle: int = 0,
 ) -> GrantReceived:
     source = generation(settings)
     return GrantReceived(
         generation=Generation.from_grant(
-            metadata, settings, source.grant(*ticks), handle=source.handle
+            metadata, settings, source.grant(*ticks), handle=handle or source.handle
         ),
         device="d",
         ticks=ticks,
@@ -87,8 +88,29 @@ def test_a_grant_that_contradicts_the_one_held_is_refused_and_changes_nothing() 
     with pytest.raises(LocalProtocolError, match="contradict"):
         holder.take(granted(settings, (0, 30), metadata=other))
     assert received.opener.generation.walker.end == 20
-    with pytest.raises(LocalProtocolError, match="profile"):
-        holder.take(granted(parameters(profile=1, generation=9), (0, 30)))
+
+
+def test_compact_streams_that_look_alike_are_told_apart_by_the_handle_beside_them() -> None:
+    settings = parameters(profile=1, suite=3, hash_length=8, **LONG)
+    other = parameters(profile=1, suite=3, hash_length=8, interval_ns=50_000_000, **LONG)
+    holder = GrantHolder()
+    first, second = 0x0100_0034, 0x0200_0034  # both with 0x34 in their headers
+    for handle, one in ((first, settings), (second, other)):
+        holder.take(granted(one, (0, 30), handle=handle))
+    holder.take(granted(parameters(**LONG), (0, 30)))  # one with the standard header beside them
+    now = reading(settings, 5)
+    (segment,) = FrameSealer(generation(settings)).seal(b"x", 5)
+    assert segment[2] == 0x34
+    assert holder.receive([segment], now, second) == []
+    assert holder.receive([segment], now, 0x0300_0034) == []
+    assert [frame.payload for frame in holder.receive([segment], now, first)] == [b"x"]
+    (received,) = holder.generations(first)
+    assert holder.find(first, settings.generation) is received
+    holder.erase(first, settings.generation)
+    assert received.opener.generation.walker.nodes() == []
+    assert holder.receive([segment], now, first) == []
+    holder.clear()
+    assert holder.generations(second) == []
 
 
 def test_what_is_withdrawn_opens_nothing_and_leaves_no_secret() -> None:

@@ -59,8 +59,8 @@ def test_any_bytes_give_records_or_one_error(pieces: list[bytes]) -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [b"\x00\x00\x05", b"\x00\x05\x00", b"\x00\x05\x07", b"\x00\x05\xff", b"GET / HTTP/1.1"],
-    ids=["length 0", "type 0", "type 7", "type 255", "another protocol"],
+    [b"\x00\x00\x05", b"\x00\x05\x00", b"\x00\x05\x08", b"\x00\x05\xff", b"GET / HTTP/1.1"],
+    ids=["length 0", "type 0", "type 8", "type 255", "another protocol"],
 )
 def test_refuses_what_cannot_be_a_record_by_its_first_three_bytes(head: bytes) -> None:
     with pytest.raises(RemoteProtocolError):

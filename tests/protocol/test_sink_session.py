@@ -103,6 +103,30 @@ def test_a_slow_sink_gets_the_newest_segments(conversation: Any) -> None:
     assert pair.controller.dropped_segments == 400 - len(came)
 
 
+def test_segments_of_one_stream_come_with_its_handle(conversation: Any) -> None:
+    pair = conversation(sink=True).talk()
+    pair.controller.forward([b"a", b"bc"], 0x0102_0304)
+    pair.controller.forward([b"d"])
+    pair.talk()
+    came = pair.seen(pair.source, ev.SegmentsReceived)
+    assert [(e.handle, [bytes(one) for one in e.segments]) for e in came] == [
+        (0x0102_0304, [b"a", b"bc"]),
+        (0, [b"d"]),
+    ]
+    for _ in range(400):
+        pair.controller.forward([bytes(1200)], 7)
+    assert pair.controller.dropped_segments == 400 - DATA_MAX_BYTES // 1206
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\0\0\0\0\1x", b"\0\0\0\1", b"\0\0\0\1\0\2x"])
+def test_a_record_of_one_stream_that_is_not_whole_ends_the_session(
+    conversation: Any, body: bytes
+) -> None:
+    pair = conversation(sink=True).talk()
+    pair.give(pair.source, encode_record(RecordType.STREAM_DATA, body))
+    assert pair.one(pair.source, ev.SessionClosed).reason is CloseReason.PROTOCOL
+
+
 def test_a_recording_is_recalled_part_by_part_behind_what_is_live(conversation: Any) -> None:
     pair = conversation(sink=True).talk()
     pair.source.recall("yard", (5, 9))

@@ -156,7 +156,7 @@ class Sink:
     def _on_event(self, session: SinkSession, event: ev.Event) -> None:
         match event:
             case ev.SegmentsReceived():
-                self._offering.offer(self.streams.open(event.segments))
+                self._offering.offer(self.streams.open(event.segments, event.handle))
             case ev.Welcomed():
                 self._gateway, self._problem = event.gateway, ""
                 self._sessions += 1

@@ -105,27 +105,27 @@ class GrantedStreams:
             metadata = grant.generation.metadata
             _logger.info("may read %s of %s", metadata.id, grant.device)
         stream = self._streams.setdefault(handle, GrantedStream())
-        before = self._holder.receiver.generations(handle)
+        before = self._holder.generations(handle)
         try:
             self._holder.take(grant)
         except LocalProtocolError as error:
             _logger.error("a grant was not taken: %s", error)  # noqa: TRY400 - told
             return
         stream.describe(grant)
-        held = self._holder.receiver.generations(handle)
+        held = self._holder.generations(handle)
         for received in before:
             if received not in held:  # it made way
                 stream.fold(received)
 
     def withdraw(self, handle: int, number: int, reason: str) -> None:
         """Erase a generation."""
-        received = self._holder.receiver.find(handle, number)
+        received = self._holder.find(handle, number)
         stream = self._streams.get(handle)
         if received is None or stream is None:
             return
         stream.fold(received)
         self._holder.erase(handle, number)
-        if not self._holder.receiver.generations(handle):
+        if not self._holder.generations(handle):
             stream.granted_until_ns = 0
         if reason != "ended":
             _logger.info("may not read %s any more: %s", stream.id, reason)
@@ -133,7 +133,7 @@ class GrantedStreams:
     def clear(self) -> None:
         """Erase everything: this sink was revoked."""
         for handle, stream in self._streams.items():
-            for received in self._holder.receiver.generations(handle):
+            for received in self._holder.generations(handle):
                 stream.fold(received)
             stream.granted_until_ns = 0
         self._holder.clear()
@@ -143,11 +143,15 @@ class GrantedStreams:
         for received in self._holder.expire(self._clock.now()):
             self._stream_of(received.opener.generation).fold(received)
 
-    def open(self, segments: Sequence[Buffer]) -> Batch:
-        """Open segments and return what their frames hold. Nothing is raised."""
+    def open(self, segments: Sequence[Buffer], handle: int = 0) -> Batch:
+        """Open segments and return what their frames hold. Nothing is raised.
+
+        Args:
+            handle: of the stream that all are of; 0 where each tells its own.
+        """
         received_ns = time.time_ns()
         batch = Batch(received_ns=received_ns)
-        for frame in self._holder.receiver.receive(segments, self._clock.now()):
+        for frame in self._holder.receive(segments, self._clock.now(), handle):
             stream = self._stream_of(frame.source)
             stream.frames += 1
             stream.payload_bytes += len(frame.payload)
@@ -160,7 +164,7 @@ class GrantedStreams:
         """Return what machines are told."""
         tai_ns = self._clock.now().midpoint_ns
         return [
-            stream.to_json(self._holder.receiver.generations(handle), tai_ns)
+            stream.to_json(self._holder.generations(handle), tai_ns)
             for handle, stream in self._streams.items()
         ]
 
