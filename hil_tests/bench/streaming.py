@@ -1,26 +1,24 @@
 """A board taken from bare MicroPython to live readings, as its owner does it, with real commands.
 
-An invite by `tickseal gateway invite`, the program by `tickseal mcu flash`, then a gateway whose
-serial port is the board's.
+An invite by `tickseal gateway invite`, the program by `tickseal mcu flash`, then `tickseal gateway
+run`, whose serial port is the board's, and its page.
 """
 
-import asyncio
 import contextlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tickseal_gateway.config import load
-from tickseal_gateway.service import Gateway
+from tickseal_gateway.dashboard.page import LINK_FILE
 
 from hil_tests.bench.microcontroller import Microcontroller
-from hil_tests.bench.pico import VirtualPico
-from tickseal.host.state import StateDirectory
+from hil_tests.bench.pico import CHECKOUT, VirtualPico
 
 TICKSEAL = Path(sys.executable).with_name("tickseal")
 GATEWAY = """
@@ -29,11 +27,13 @@ state = "{state}"
 host = "127.0.0.1"
 port = 0
 [page]
-enabled = false
+port = 0
 [[serial]]
 port = "{port}"
 """
 _COMMAND_SECONDS = 300
+#: How often the page is asked, s.
+_ASK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class Streamed:
     """What came of it.
 
     Attributes:
-        said: by `tickseal mcu flash`.
-        frames: that the gateway opened.
+        said: by `tickseal mcu flash`, and by the gateway.
+        frames: that the gateway opened, by its page.
         refusals: of segments, by reason.
         latest: the last value of each quantity.
     """
@@ -60,15 +60,17 @@ def stream(
     *,
     frames: int,
     within_s: float,
+    is_frozen: bool = False,
 ) -> Streamed:
-    """Return once the gateway has opened so many frames of a board that began with empty flash.
+    """Return once the gateway's page shows so many frames of a board that began with empty flash.
 
     Args:
         config: of the board.
         folder: for the gateway's files.
         within_s: s of the wall's time from the gateway's start on.
+        is_frozen: the board's firmware has the program.
     Raises:
-        TimeoutError: it takes longer.
+        TimeoutError: it takes longer. RuntimeError: a command failed.
     """
     gateway, file = folder / "gateway.toml", folder / "config.json"
     gateway.write_text(GATEWAY.format(state=folder / "state", port=board.data))
@@ -80,38 +82,49 @@ def stream(
     said = _tickseal(
         *("mcu", "flash", "--port", board.repl, "--config", file),
         *("--invite", json.loads(invite)["token"]),
+        *(["--frozen"] if is_frozen else []),
     )
-
-    async def serve() -> Mapping[str, Any]:
-        until_s = time.monotonic() + within_s
-        loaded = load(gateway)
-        with StateDirectory.open(loaded.state_path) as state:
-            async with Gateway(loaded, state).running() as view:
-                while True:
-                    shown: Any = view.snapshot()
-                    if shown["streams"] and shown["streams"][0]["frames"] >= frames:
-                        return dict(shown["streams"][0])
-                    if time.monotonic() > until_s:
-                        raise TimeoutError(f"the {board.name} does not stream: {shown}")
-                    await asyncio.sleep(0.05)
-
-    with _in_its_time(board) as make_loop, asyncio.Runner(loop_factory=make_loop) as runner:
-        found = runner.run(serve())
+    log = folder / "gateway.log"
+    until_s = time.monotonic() + within_s
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*_in_its_time(board), "gateway", "run", "--config", gateway],
+            cwd=CHECKOUT,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        while (found := _shown(folder / "state")).get("frames", 0) < frames:
+            if process.poll() is not None or time.monotonic() > until_s:
+                raise TimeoutError(f"the {board.name} does not stream: {log.read_text()}")
+            time.sleep(_ASK_SECONDS)
+    finally:
+        process.terminate()
+        process.wait()
     return Streamed(
-        said=said,
+        said=said + log.read_text(),
         frames=found["frames"],
         refusals=found["refusals"],
         latest={one["name"]: one["value"] for one in found["latest"]},
     )
 
 
-def _in_its_time(
-    board: Microcontroller,
-) -> contextlib.AbstractContextManager[Callable[[], asyncio.AbstractEventLoop]]:
-    """Surround the life of a host that has the board's patience; give what makes its loop."""
+def _shown(state: Path) -> dict[str, Any]:
+    """Return what the page shows of the first stream; empty before there is one."""
+    # Before the page is served there is no link, or nobody there, or on a busy machine no answer.
+    with contextlib.suppress(OSError):
+        address = (state / LINK_FILE).read_text().partition("#")[0].rstrip("/")
+        with urllib.request.urlopen(f"{address}/api/status", timeout=30) as answer:
+            streams: list[dict[str, Any]] = json.load(answer)["streams"]
+            return streams[0] if streams else {}
+    return {}
+
+
+def _in_its_time(board: Microcontroller) -> list[str | Path]:
+    """Return the command `tickseal` for a host that has the board's patience."""
     if isinstance(board, VirtualPico):
-        return board.time.taken()
-    return contextlib.nullcontext(asyncio.new_event_loop)
+        return [sys.executable, "-m", "hil_tests.bench.pico.in_its_time", board.clock]
+    return [TICKSEAL]
 
 
 def _tickseal(*arguments: str | Path) -> str:

@@ -1,6 +1,8 @@
 """The core's and the device's own tests pass on the boards, with the golden vectors."""
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +17,17 @@ PLAIN = sorted(
     for path in CHECKOUT.glob(pattern)
 )
 
-#: The emulated Pico is some twenty times slower than a Pico. The Cortex-M3 runs the same compiled
-#: code on the same C code; what is left to show on a Pico takes seconds. HIL=complete in the
-#: environment runs the rest too.
-ON_A_PICO = {
-    f"tests/firmware/test_{name}.py" for name in ("config", "hmac", "pins", "primitives", "sensors")
+#: These take the emulated Pico, some seven times slower than a Pico, more than a minute each. The
+#: Cortex-M3 runs the same compiled code on the same C code. HIL=complete in the environment lets
+#: the Pico run them too, each test by itself: a quarter of an hour, where a core is free.
+LONG_ON_A_PICO = {
+    *(f"tests/core/test_{name}.py" for name in ("cable", "keytree", "noise", "sealer")),
+    *(f"tests/firmware/test_{name}.py" for name in ("chachapoly", "x25519")),
 }
-#: Minutes long on emulated boards, and run by the unix port.
+#: An hour long on the emulated Pico, minutes on the Cortex-M3, and run by the unix port.
 TOO_LONG = ("test_gives_the_official_product_after_1000_iterations",)
 
-TIMEOUT_SECONDS = 1200
+TIMEOUT_SECONDS = 3600
 
 RUN = """
 import sys
@@ -34,17 +37,29 @@ failed = run.run(["/{file}"], {without!r})
 """
 
 
-RUNS = [
-    (kind, file)
-    for kind in KINDS
-    for file in PLAIN
-    if kind != "pico" or file in ON_A_PICO or os.environ.get("HIL") == "complete"
-]
+def tests_of(file: str) -> list[str]:
+    """Return the names of the tests in a file."""
+    text = (CHECKOUT / file.replace("firmware/", "firmware/plain/")).read_text()
+    return re.findall(r"^def (test_\w+)", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("kind", "file"), RUNS, indirect=["kind"], scope="session")
-def test_passes_on_the_board(kind: str, board: Microcontroller, file: str) -> None:
-    without = () if kind == "unix" else TOO_LONG
+def runs() -> Iterator[tuple[str, str, str]]:
+    """Yield what runs: kind, file, and one of its tests or all."""
+    for kind in KINDS:
+        for file in PLAIN:
+            if kind != "pico" or file not in LONG_ON_A_PICO:
+                yield kind, file, "all"
+            elif os.environ.get("HIL") == "complete":
+                for test in tests_of(file):
+                    if test not in TOO_LONG:
+                        yield kind, file, test
+
+
+@pytest.mark.parametrize(("kind", "file", "test"), list(runs()), indirect=["kind"], scope="session")
+def test_passes_on_the_board(kind: str, board: Microcontroller, file: str, test: str) -> None:
+    without: tuple[str, ...] = () if kind == "unix" else TOO_LONG
+    if test != "all":
+        without = tuple(name for name in tests_of(file) if name != test)
     code = RUN.format(file=file, without=without)
     output = mpremote(board, "exec", code, timeout_s=TIMEOUT_SECONDS)
     passed, failed = output.splitlines()[-1].split(", ")

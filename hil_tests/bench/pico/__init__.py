@@ -1,19 +1,22 @@
 """A Raspberry Pi Pico: MicroPython's own firmware for it, run by the RP2040 emulator rp2040py.
 
-The emulator counts the chip's own time exactly, and runs some twenty times slower than the chip.
+The emulator counts the chip's own time exactly, and runs some seven times slower than the chip.
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from hil_tests.bench import micropython_source
 from hil_tests.bench.littlefs_image import littlefs_image
 from hil_tests.bench.microcontroller import await_prompt
-from hil_tests.bench.pico.chip_time import TIME_BYTES, ChipTime
+from hil_tests.bench.pico.chip_time import TIME_BYTES
+from hil_tests.bench.pico.compiled import search_path
 from hil_tests.bench.pico.firmware import PROGRAMS, firmware
 
 #: The Pico's file system: the last 1408 KB of its flash.
@@ -36,16 +39,19 @@ def what_is_missing() -> str | None:
 class VirtualPico:
     """One Pico with an empty file system. REPL and data share its USB serial port.
 
+    Args:
+        frozen: files to build its firmware with, a manifest.py of MicroPython's among them.
     Attributes:
-        time: the chip's own, while it has power.
+        clock: the file with the chip's own time, while it has power; see chip_time.
     Raises:
         LackingError: its firmware cannot be built here.
     """
 
     name = "virtual Raspberry Pi Pico"
 
-    def __init__(self) -> None:
-        self._firmware = firmware()
+    def __init__(self, frozen: Mapping[str, bytes] | None = None) -> None:
+        self._firmware = firmware(frozen)
+        self._environment = {**os.environ, "PYTHONPATH": search_path()}
         self._process: subprocess.Popen[str] | None = None
         self.repl = self.data = ""
 
@@ -60,23 +66,21 @@ class VirtualPico:
 
     def start(self, files: Path | None = None) -> None:
         """Give it power; wait for its prompt, or where it has files until it is on USB."""
-        with tempfile.TemporaryDirectory(prefix="pico-") as folder:
-            empty, flash = Path(folder) / "empty", Path(folder) / "flash.img"
-            empty.mkdir()
-            shared = Path(folder) / "time"
-            shared.write_bytes(bytes(TIME_BYTES))
-            flash.write_bytes(
-                littlefs_image(files or empty, blocks=BLOCKS, block_bytes=BLOCK_BYTES)
-            )
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", _EMULATOR, self._firmware, flash, shared],
-                cwd=CHECKOUT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            self.repl = self.data = self._answer()
-            self.time = ChipTime(shared)
+        self._folder = tempfile.TemporaryDirectory(prefix="pico-")
+        folder = Path(self._folder.name)
+        empty, flash, self.clock = folder / "empty", folder / "flash.img", folder / "time"
+        empty.mkdir()
+        self.clock.write_bytes(bytes(TIME_BYTES))
+        flash.write_bytes(littlefs_image(files or empty, blocks=BLOCKS, block_bytes=BLOCK_BYTES))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _EMULATOR, self._firmware, flash, self.clock],
+            cwd=CHECKOUT,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.repl = self.data = self._answer()
         if files is None:
             await_prompt(self.repl)
 
@@ -94,7 +98,7 @@ class VirtualPico:
         if self._process:
             self._process.communicate()
             self._process = None
-            self.time.close()
+            self._folder.cleanup()
 
     def _command(self, line: str) -> None:
         stdin = self._process.stdin if self._process else None

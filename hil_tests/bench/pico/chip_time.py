@@ -33,10 +33,6 @@ class ChipTime:
         """Return ns since the emulator was switched on."""
         return int.from_bytes(self._shared[:TIME_BYTES], sys.byteorder)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._shared.close()
-
     @contextlib.contextmanager
     def taken(self) -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
         """Let this process's clocks run as the chip's; give what makes event loops that do so."""

@@ -14,11 +14,14 @@ class Platform:
         self.platform = platform
 
 
-class on_an_rp2040:
-    """While it lasts, the program finds itself on an RP2040."""
+class on:
+    """While it lasts, the program finds itself on this platform, whatever runs the test."""
+
+    def __init__(self, platform):
+        self.platform = platform
 
     def __enter__(self):
-        self.sys, pins.sys = pins.sys, Platform("rp2")
+        self.sys, pins.sys = pins.sys, Platform(self.platform)
 
     def __exit__(self, *_):
         pins.sys = self.sys
@@ -74,7 +77,7 @@ def test_a_pin_that_is_not_there_is_an_error_of_the_configuration():
 
 
 def test_the_watchdog_is_fed_and_outlasts_a_handshake():
-    with with_machine(), on_an_rp2040():
+    with with_machine(), on("rp2"):
         made = pins.Pins("", "", True)
         made.feed()
         made.feed()
@@ -85,7 +88,8 @@ def test_the_watchdog_is_fed_and_outlasts_a_handshake():
 
 def test_the_watchdog_can_be_left_out_and_is_where_it_could_not_be_stopped():
     with with_machine():
-        with on_an_rp2040():
+        with on("rp2"):
             pins.Pins("", "", False)
-        pins.Pins("", "", True)
+        with on("esp32"):
+            pins.Pins("", "", True)
     assert fake_machine.WATCHDOGS == []
