@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tickseal.accepting import Interval
 from tickseal.assembly import FrameAssembler
@@ -30,10 +30,12 @@ class ReceivedGeneration:
         summary: the last summary that the source sealed; None before the first.
         ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while
             current.
+        owner: for whoever installed it, to find again what belongs to it.
     """
 
     __slots__ = (
-        "_first_frame", "assembler", "ends_at_ns", "frames", "opener", "payload_bytes", "summary",
+        "_first_frame", "assembler", "ends_at_ns", "frames", "opener", "owner", "payload_bytes",
+        "summary",
     )  # fmt: skip
 
     def __init__(self, generation: Generation, *, is_live: bool, highest_frame: int) -> None:
@@ -44,6 +46,7 @@ class ReceivedGeneration:
         self.payload_bytes = 0
         self.summary: Summary | None = None
         self.ends_at_ns: int | None = None
+        self.owner: Any = None
 
     @property
     def missing_frames(self) -> int:
@@ -69,6 +72,8 @@ class _Stream:
 
 
 Held = tuple[_Stream, ReceivedGeneration]
+#: Frames of one generation that a batch completed, and the bytes in them.
+Run = tuple[ReceivedGeneration, list[Frame], int]
 
 
 def _place(low: int, handle: int) -> bytes:
@@ -238,23 +243,27 @@ class SegmentReceiver:
             segments: as they came from a link.
             now: the clock reading for the batch.
         """
-        frames: list[Frame] = []
+        return [frame for _, run, _ in self.receive_runs(segments, now) for frame in run]
+
+    def receive_runs(self, segments: Iterable[Buffer], now: Interval) -> list[Run]:
+        """Do the same, and return them with their generation."""
+        done: list[Run] = []
         if self._is_compact:
             for segment in segments:
                 found = self._find(segment)
                 if isinstance(found, str):
                     self._refuse(segment, found)
                 else:
-                    self._open_run(*found, [segment], now, frames)
-            return frames
+                    self._open_run(*found, [segment], now, done)
+            return done
         runs, strangers = by_place(segments, self._places)
         places, open_run = self._places, self._open_run
         for place, run in runs.items():
             stream, received = places[place]
-            open_run(stream, received, run, now, frames)
+            open_run(stream, received, run, now, done)
         for segment in strangers:
             self._refuse(segment, str(self._find(segment)))
-        return frames
+        return done
 
     def _open_run(
         self,
@@ -262,7 +271,7 @@ class SegmentReceiver:
         received: ReceivedGeneration,
         run: list[Buffer],
         now: Interval,
-        frames: list[Frame],
+        done: list[Run],
     ) -> None:
         """Open segments of one generation, and add the frames that they complete."""
         opener = received.opener
@@ -276,13 +285,16 @@ class SegmentReceiver:
         if stream.latest is not received and opener.is_live:
             self._took_over(stream, received, now)
         if parts or received.assembler.is_busy:
+            frames: list[Frame] = []
             for one in found:
                 self._assemble(received, one, frames)
+            if frames:
+                done.append((received, frames, sum([len(frame.payload) for frame in frames])))
             return
         whole: list[Frame] = found  # type: ignore[assignment]
         received.frames += len(whole)
         received.payload_bytes += size
-        frames += whole
+        done.append((received, whole, size))
 
     def _open_tapped(
         self, tap: Tap, received: ReceivedGeneration, run: list[Buffer], now: Interval

@@ -1,6 +1,5 @@
 """Footage: the newest pictures of one stream, from one on that stands by itself."""
 
-from collections import deque
 from collections.abc import Iterable
 
 from tickseal.core import constants
@@ -21,7 +20,7 @@ class Footage:
 
     def __init__(self) -> None:
         self.newest: Picture | None = None
-        self._since_key: deque[Picture] = deque()
+        self._since_key: list[Picture] = []
         self._bytes = 0
 
     def add(self, pictures: Iterable[Picture]) -> None:
@@ -45,7 +44,7 @@ class Footage:
 
     def after(self, last: Picture | None) -> list[Picture]:
         """Return the pictures that follow one, or else all from the last key picture on."""
-        pictures = list(self._since_key)
+        pictures = self._since_key.copy()
         for place in range(len(pictures) - 1, -1, -1):
             if pictures[place] is last:
                 return pictures[place + 1 :]

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 
 from tickseal.generation import Generation
@@ -100,6 +100,13 @@ class LiveStream:
         rate: frames a second, over the last seconds.
     """
 
+    __slots__ = (
+        "_counts", "_gaps_s", "_heard", "_past_keys", "_past_missing", "_past_refusals",
+        "_silent_s", "budget", "content", "device", "device_id", "footage", "frames", "handle",
+        "held", "id", "is_withheld", "last_frame_ns", "latest", "metadata", "over_limit",
+        "payload_bytes", "unreadable", "withheld",
+    )  # fmt: skip
+
     def __init__(self, stream: Stream, device: Device) -> None:
         self.handle = stream.handle
         self.id = stream.id
@@ -123,8 +130,9 @@ class LiveStream:
         self._past_missing = 0
         self._past_keys = 0
         self._heard = 0
-        self._counts: deque[int] = deque([0], maxlen=_RATE_S + 1)
-        self._gaps_s: deque[int] = deque(maxlen=_GAPS)
+        # Short lists: an empty deque takes more than all else here.
+        self._counts = [0]
+        self._gaps_s: list[int] = []
         self._silent_s = 0
 
     @property
@@ -183,9 +191,11 @@ class LiveStream:
         self._silent_s += 1
         if self.frames != self._counts[-1]:
             if self._counts[-1]:  # the time before the first frame is no gap
-                self._gaps_s.append(self._silent_s)
+                self._gaps_s = [*self._gaps_s[1 - _GAPS :], self._silent_s]
             self._silent_s = 0
         self._counts.append(self.frames)
+        if len(self._counts) > _RATE_S + 1:
+            del self._counts[0]
         return is_heard
 
     def is_stale(self, now_ns: int) -> bool:

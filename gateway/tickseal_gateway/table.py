@@ -2,9 +2,7 @@
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from tickseal.clock import ClockInterval
@@ -13,7 +11,7 @@ from tickseal.core.errors import LocalProtocolError
 from tickseal.generation import Generation
 from tickseal.opening import Buffer, OpenedSegment
 from tickseal.parameters import Profile
-from tickseal.receiving import Frame, ReceivedGeneration, SegmentReceiver
+from tickseal.receiving import ReceivedGeneration, Run, SegmentReceiver
 from tickseal_gateway.budgets import Budget
 from tickseal_gateway.readings import Batch, FrameMark, content_of, read_frames
 from tickseal_gateway.registered import Device, Stream
@@ -21,8 +19,6 @@ from tickseal_gateway.streams import Held, LiveStream
 
 #: Generations of one stream that are held at once: live ones, and ones that are backfilled.
 LIVE_MOST, BACKFILLED_MOST = 8, 64
-
-_SOURCE: Callable[[Frame], Generation] = attrgetter("source")
 
 
 class Observer(Protocol):
@@ -183,6 +179,7 @@ class StreamTable:
             stored_until=offline_from or 0,
             monotonic_ns=monotonic_ns,
         )
+        received.owner = live, held
         live.held[generation.number] = held
         if not is_offline and len(same) >= LIVE_MOST:
             self.erase(stream.handle, same[0])
@@ -261,42 +258,35 @@ class StreamTable:
         batch = Batch(received_ns=received_ns)
         marks: list[FrameMark] = []
         self.segments += len(segments)
-        # Frames of one generation follow each other.
-        for source, frames in groupby(self._open(segments, now, compact), _SOURCE):
-            stream = self._streams[source.handle]
-            held = stream.held[source.parameters.generation]
-            run = list(frames)
-            stream.frames += len(run)
-            size = 0
-            for frame in run:
-                size += len(frame.payload)
+        for received, opened, size in self._open(segments, now, compact):
+            stream, held = received.owner
+            frames = opened
+            stream.frames += len(opened)
             stream.payload_bytes += size
             stream.last_frame_ns = held.last_frame_ns = received_ns
             if stream.is_withheld and not held.is_backfilled:
-                stream.withheld += len(run)
+                stream.withheld += len(opened)
                 continue
             budget = None if held.is_backfilled else stream.budget
             if budget is not None:
-                within = [frame for frame in run if budget.take(len(frame.payload))]
-                stream.over_limit += len(run) - len(within)
-                run = within
+                frames = [frame for frame in opened if budget.take(len(frame.payload))]
+                stream.over_limit += len(opened) - len(frames)
             readings, pictures = len(batch.readings), len(batch.pictures)
-            stream.unreadable += read_frames(run, stream.device, stream.content, batch)
+            stream.unreadable += read_frames(frames, stream.device, stream.content, batch)
             if len(batch.readings) > readings:
                 stream.note(batch.readings[readings:])
             if len(batch.pictures) > pictures:
                 stream.footage.add(batch.pictures[pictures:])
             if held.is_backfilled:
-                marks += [FrameMark(source.handle, source.number, frame.number) for frame in run]
+                number = held.generation.number
+                marks += [FrameMark(stream.handle, number, frame.number) for frame in frames]
         for held in backfilled:
             marks += _summary_mark(held)
         batch.marks = marks
         return batch
 
     def _tap(self, received: ReceivedGeneration, segment: Buffer, what: OpenedSegment) -> None:
-        generation = received.opener.generation
-        stream = self._streams[generation.handle]
-        held = stream.held[generation.number]
+        stream, held = received.owner
         budget = None if held.is_backfilled else stream.budget
         if (
             budget is not None
@@ -309,12 +299,12 @@ class StreamTable:
 
     def _open(
         self, segments: Sequence[Buffer], now: ClockInterval, compact: SegmentReceiver | None
-    ) -> list[Frame]:
+    ) -> list[Run]:
         if compact is None:
-            return self._common.receive(segments, now)
+            return self._common.receive_runs(segments, now)
         short = [s for s in segments if len(s) and s[0] & constants.KIND_COMPACT]
         others = [s for s in segments if not (len(s) and s[0] & constants.KIND_COMPACT)]
-        return compact.receive(short, now) + self._common.receive(others, now)
+        return compact.receive_runs(short, now) + self._common.receive_runs(others, now)
 
 
 def _summary_mark(held: Held) -> Iterator[FrameMark]:
