@@ -30,6 +30,7 @@ class Built:
         size_bytes: of it.
         release, python: of the base.
         tickseal: the version that is in.
+        is_native: with its hot path in C.
         login: who may log in by SSH, or empty.
         config_lines: what was added to config.txt.
         notes: what a person should know.
@@ -41,6 +42,7 @@ class Built:
     release: str
     python: str
     tickseal: str
+    is_native: bool
     hostname: str
     login: str
     gateways: tuple[str, ...]
@@ -100,7 +102,7 @@ def _fill(
     collected = wheels.collect(wanted, system.python, progress, refresh=refresh)
     doing = f"tickseal {wheels.own_version()} and its packages, put in"
     with tempfile.TemporaryDirectory() as folder, progress.step(doing):
-        wheels.install(wanted, system.python, collected, Path(folder))
+        is_native = wheels.install(wanted, system.python, collected, Path(folder))
         root.write([*contents.software(Path(folder), system.python), *entries])
     _write_firmware_files(boot, config_text, lines, request)
     with progress.step("file system, checked"):
@@ -112,11 +114,12 @@ def _fill(
         release=system.release,
         python=system.python,
         tickseal=wheels.own_version(),
+        is_native=is_native,
         hostname=request.hostname or system.hostname,
         login=system.user.name if system.user and request.ssh_keys else "",
         gateways=request.addresses,
         config_lines=tuple(lines),
-        notes=tuple(_notes(request, system)),
+        notes=tuple(_notes(request, system, is_native=is_native)),
     )
 
 
@@ -135,8 +138,13 @@ def _write_firmware_files(boot: Fat, config: str, lines: list[str], request: Req
         boot.write(_COMMAND_LINE, firmware.with_country(command_line, request.wifi.country))
 
 
-def _notes(request: Request, system: System) -> list[str]:
+def _notes(request: Request, system: System, *, is_native: bool) -> list[str]:
     notes = []
+    if not is_native:
+        notes.append(
+            "sealing is in Python there; in C it costs less, if the image is made from a checkout "
+            "of tickseal and with Debian's package gcc-aarch64-linux-gnu"
+        )
     if request.is_only_loopback:
         notes.append(
             f"the invite names {', '.join(request.addresses)}, which is the device itself; make "

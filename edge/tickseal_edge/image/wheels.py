@@ -7,9 +7,11 @@ So it is started with the names of the other machine in place of its own.
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import distribution, requires, version
@@ -34,6 +36,9 @@ _GLIBC = (36, 35, 34, 33, 32, 31, 28, 27, 26, 24, 17)
 #: Pure Python that its authors publish as source only.
 _SOURCE_ONLY = ("adafruit-extended-bus",)
 _SAID_LINES = 6
+#: Compiles for the image, where it is installed (Debian: gcc-aarch64-linux-gnu).
+_COMPILER = "aarch64-linux-gnu-gcc"
+_HOT_PATH = "tickseal/native/hotpath.abi3.so"
 
 
 def cache_folder() -> Path:
@@ -84,23 +89,30 @@ def collect(wanted: Sequence[str], python: str, progress: Progress, *, refresh: 
     return folder
 
 
-def install(wanted: Sequence[str], python: str, wheels: Path, packages: Path) -> None:
-    """Unpack tickseal and all that is wanted into `packages`, without a network."""
+def install(wanted: Sequence[str], python: str, wheels: Path, packages: Path) -> bool:
+    """Unpack tickseal and all that is wanted into `packages`, without a network.
+
+    Returns:
+        Whether the hot path in C is among it.
+    """
     places = ["--no-index", "--find-links", str(wheels), "--target", str(packages)]
     _pip_as(python, "install", "--no-compile", *places, *_platforms(), *wanted)
     # Its programs begin with this machine's Python.
     shutil.rmtree(packages / "bin", ignore_errors=True)
     if (_CHECKOUT / "pyproject.toml").is_file():
         with tempfile.TemporaryDirectory() as folder:
-            _pip("wheel", "--no-deps", "--wheel-dir", folder, str(_CHECKOUT))
-            wheel = next(Path(folder).glob("tickseal-*.whl"))
-            _pip("install", "--no-compile", "--no-deps", "--target", str(packages), str(wheel))
+            environment = _environment(Path(folder))
+            _pip("wheel", "--no-deps", "--wheel-dir", folder, str(_CHECKOUT), **environment)
+            wheel = str(next(Path(folder).glob("tickseal-*.whl")))
+            places = ["--target", str(packages), wheel]
+            _pip("install", "--no-compile", "--no-deps", *places, **environment)
         shutil.rmtree(packages / "bin", ignore_errors=True)
     else:
         for source, place in _own_files():
             target = packages / place
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
+    return (packages / _HOT_PATH).exists()
 
 
 def own_version() -> str:
@@ -117,6 +129,31 @@ def _own_files() -> Iterator[tuple[Path, str]]:
             yield Path(str(file.locate())), place
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    """Return what has the hot path in C compiled for aarch64; it is left out where it cannot be.
+
+    Args:
+        folder: for a header.
+    """
+    machine = platform.machine()
+    if machine == "aarch64":
+        return {"TICKSEAL_PURE": "0"}
+    if machine != "x86_64" or shutil.which(_COMPILER) is None:
+        return {}
+    # Debian keeps the sizes of C's types apart by machine; on these two they are the same.
+    general = Path(sysconfig.get_config_h_filename())
+    place = Path(general.parent.name, general.name)
+    header = folder / "aarch64-linux-gnu" / place
+    header.parent.mkdir(parents=True)
+    header.write_text(f'#include "{general.parents[1] / "x86_64-linux-gnu" / place}"\n')
+    return {
+        "TICKSEAL_PURE": "0",
+        "CC": _COMPILER,
+        "CFLAGS": f"-I{folder}",
+        "_PYTHON_HOST_PLATFORM": "linux-aarch64",  # the wheel's name says so
+    }
+
+
 def _platforms() -> list[str]:
     names = [f"manylinux_2_{minor}_aarch64" for minor in _GLIBC]
     tags = [word for name in [*names, "manylinux2014_aarch64"] for word in ("--platform", name)]
@@ -127,11 +164,13 @@ def _pip_as(python: str, *arguments: str) -> None:
     _run(["-c", _PIP_AS, "aarch64", python], [*arguments, "--python-version", python])
 
 
-def _pip(*arguments: str) -> None:
-    _run(["-m", "pip"], arguments)
+def _pip(*arguments: str, **environment: str) -> None:
+    _run(["-m", "pip"], arguments, environment)
 
 
-def _run(start: Sequence[str], arguments: Sequence[str]) -> None:
+def _run(
+    start: Sequence[str], arguments: Sequence[str], environment: dict[str, str] | None = None
+) -> None:
     if find_spec("pip") is None:
         raise ImageError(
             f"this Python has no pip; run: {sys.executable} -m ensurepip (or, with uv: uv pip "
@@ -143,7 +182,9 @@ def _run(start: Sequence[str], arguments: Sequence[str]) -> None:
         text=True,
         check=False,
         # The hot path in C would be compiled for this machine.
-        env={**os.environ, "TICKSEAL_PURE": "1", "PIP_QUIET": "1", "PIP_USER": "0"},
+        env=os.environ
+        | {"TICKSEAL_PURE": "1", "PIP_QUIET": "1", "PIP_USER": "0"}
+        | (environment or {}),
     )
     if done.returncode == 0:
         return

@@ -57,10 +57,11 @@ def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         asked.append(wanted)
         return tmp_path
 
-    def install(_wanted: object, _python: object, _wheels: object, packages: Path) -> None:
+    def install(_wanted: object, _python: object, _wheels: object, packages: Path) -> bool:
         (packages / "tickseal").mkdir(parents=True)
         (packages / "tickseal" / "__init__.py").write_text('"""tickseal."""\n')
         (packages / "tickseal" / "data with spaces.txt").write_text("x" * 10_000)
+        return True
 
     monkeypatch.setattr(wheels, "collect", collect)
     monkeypatch.setattr(wheels, "install", install)

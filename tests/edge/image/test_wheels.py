@@ -1,5 +1,9 @@
 """Packages are those of the image's machine and Python, not of the machine that makes it."""
 
+import os
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -68,6 +72,27 @@ def test_a_package_without_a_wheel_for_the_pi_is_named(index: Path, quiet: Progr
     make_wheel(index, "pconly", "cp311-cp311-manylinux_2_28_x86_64")
     with pytest.raises(ImageError, match=r"no wheel for aarch64(.|\n)*pconly"):
         wheels.collect(["pconly"], "3.11", quiet, refresh=False)
+
+
+@pytest.mark.skipif(
+    shutil.which("aarch64-linux-gnu-gcc") is None, reason="needs gcc-aarch64-linux-gnu"
+)
+def test_the_hot_path_in_c_is_compiled_for_the_image(tmp_path: Path) -> None:
+    environment = wheels._environment(tmp_path / "headers")
+    made = tmp_path / "hotpath.so"
+    compiling = (
+        "import pathlib, sys, hatch_build;"
+        "hatch_build.compile_extension(pathlib.Path(), pathlib.Path(sys.argv[1]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", compiling, made],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | environment,
+        check=True,
+    )
+    header = made.read_bytes()[:20]
+    assert header.startswith(b"\x7fELF\x02\x01"), "64 bits, little-endian"
+    assert int.from_bytes(header[18:20], "little") == 183, "AArch64"
 
 
 def test_what_the_edge_needs_is_what_it_declares() -> None:
