@@ -72,6 +72,41 @@ def test_before_t0_every_tick_is_early() -> None:
         assert reason(opener.open(segment, now)) == errors.EARLY
 
 
+def test_the_first_tick_opens_as_soon_as_the_clock_may_lag_behind_it() -> None:
+    sealer, opener = pair()
+    (segment,) = sealer.seal(b"", 0)
+    soonest = T0 - parameters().skew_ns
+    assert reason(opener.open(segment, Reading(soonest - 1, soonest - 1))) == errors.EARLY
+    assert reason(opener.open(segment, Reading(soonest, soonest))) == "opened"
+
+
+@pytest.mark.parametrize("profile", [0, 1])
+@pytest.mark.parametrize("past_ns", [0, 100_000_000])
+def test_half_of_what_the_header_tells_apart_lies_ahead(profile: int, past_ns: int) -> None:
+    chosen = parameters(profile=profile, depth=48, past_ns=past_ns, skew_ns=0)
+    opener, now = FrameOpener(generation(chosen)), reading(chosen, 1 << 25)
+    middle = ((1 << 25) - past_ns // chosen.interval_ns + (1 << 25)) // 2
+    half = 1 << (23 if profile == 0 else 15)
+    for tick, expected in (
+        (middle + half - 1, errors.EARLY),
+        (middle + half, errors.LATE),
+        (middle - half, errors.LATE),
+        (middle - half - 1, errors.EARLY),
+    ):
+        (segment,) = FrameSealer(generation(chosen)).seal(b"", tick)
+        assert reason(opener.open(segment, now)) == expected, tick - middle
+
+
+@pytest.mark.parametrize(("behind", "expected"), [(2**16 - 2, "opened"), (2**16 - 1, errors.LATE)])
+def test_a_window_wider_than_the_header_tells_apart_is_narrowed(behind: int, expected: str) -> None:
+    chosen = parameters(
+        profile=1, depth=48, interval_ns=1_000_000, past_ns=behind * 1_000_000, skew_ns=0
+    )
+    (segment,) = FrameSealer(generation(chosen)).seal(b"", 100_000)
+    opener = FrameOpener(generation(chosen))
+    assert reason(opener.open(segment, reading(chosen, 100_000))) == expected
+
+
 def test_what_was_punctured_stays_late_when_the_clock_goes_back() -> None:
     sealer, opener = pair(past_ns=SECOND, skew_ns=0)
     sealed = {tick: sealer.seal(b"", tick)[0] for tick in (489, 490, 500)}
