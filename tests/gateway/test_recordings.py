@@ -1,4 +1,4 @@
-"""Sealed recordings: kept as they came, opened by span, handed on; and what is missing is told."""
+"""Sealed recordings: kept as they came, opened by span; and what is missing is told."""
 
 import json
 import os
@@ -8,83 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_gateway import Done, GatewayFactory, run, tickseal
-from source_device import Device, reading, until
-from tickseal_gateway.recordings import pieces as pieces_module
-from tickseal_gateway.recordings.keys import KEY_FILE, read_key
+from made_recordings import (
+    RECORD,
+    SECOND,
+    enrolled,
+    library,
+    play,
+    record,
+    summary,
+    values,
+    written,
+)
+from running_gateway import GatewayFactory, run
+from source_device import reading, until
+from tickseal_gateway.recordings.keys import KEY_FILE
 from tickseal_gateway.recordings.library import Library
 from tickseal_gateway.recordings.opening import RecordingOpener
 from tickseal_gateway.recordings.playing import to_tai
-from tickseal_gateway.view import View
 
-from tickseal.core import constants, keytree
+from tickseal.core import keytree
 from tickseal.core.errors import StoreError
 from tickseal.pictures import CONTENT as PICTURES
 from tickseal.pictures import Picture, encode_picture
-from tickseal.summary import Summary
-
-SECOND = 10**9
-RECORD = '[recordings]\nrecord = true\ncommit = "100ms"\n'
-JPEG = b"\xff\xd8" + bytes(5000) + b"\xff\xd9"
-
-
-async def enrolled(view: View) -> Device:
-    device = Device(str((await view.invite(name="garden"))["token"]))
-    async with device.connected():
-        pass
-    return device
-
-
-async def summary(device: Device, stream_id: str = "garden", *, final: bool = False) -> None:
-    """Seal and send a summary of all so far."""
-    sealer = device.sealers[stream_id]
-    tick = max(sealer.tick, sealer.generation.parameters.tick_at(device.clock.now().midpoint_ns))
-    content = Summary(
-        until_frame=sealer.frame_number, from_tick=0, until_tick=tick + 1, is_final=final
-    )
-    await device.udp.send(sealer.seal(content.encode(), tick, 0, constants.KIND_SUMMARY))
-
-
-async def written(view: View, items: int) -> None:
-    def count() -> int:
-        outputs: Any = view.snapshot()["outputs"]
-        (row,) = [row for row in outputs if row["name"] == "recordings"]
-        assert not row["error"]
-        assert not row["missed"]
-        return int(row["written"])
-
-    await until(lambda: count() >= items, what="the recording")
-
-
-def play(gateways: GatewayFactory, *arguments: str) -> Done:
-    return tickseal("play", *arguments, "--config", str(gateways.file))
-
-
-def library(gateways: GatewayFactory) -> Library:
-    return Library(gateways.state / "recordings", read_key(gateways.state / KEY_FILE))
-
-
-def record(gateways: GatewayFactory, frames: int = 20, more: str = "") -> Device:
-    """Record so many readings, one a frame, and a summary."""
-
-    async def main() -> Device:
-        async with gateways.inside(RECORD + more) as view:
-            device = await enrolled(view)
-            async with device.connected():
-                await device.open()
-                for value in range(frames):
-                    await device.send(value)
-                await summary(device)
-                await written(view, frames + 1)
-            return device
-
-    device: Device = run(main())
-    return device
-
-
-def values(done: Done) -> list[Any]:
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line)["value"] for line in done.stdout.splitlines()]
 
 
 def test_what_was_recorded_is_played_and_nothing_is_kept_by_default(
@@ -372,115 +317,6 @@ def test_backfilled_frames_are_filed_by_the_hour_in_which_they_were_sealed(
     assert sorted(values(done)) == [0, 0, 1, 2, 3]
     early = play(gateways, "garden", "--from", "2h", "--to", "30min")
     assert values(early) == [0, 1]
-
-
-# --- Handing on ---
-
-
-def hand_over(gateways: GatewayFactory, folder: Path, *more: str) -> Path:
-    file = folder / f"span{len(more)}.grant"
-    arguments = ("garden", "--from", "10min", "--to", "now", "-o", str(file), *more)
-    done = tickseal("grant", *arguments, "--config", str(gateways.file))
-    assert done.returncode == 0, done.stderr
-    assert "Whoever has this file can open this span" in done.stdout
-    return file
-
-
-def test_a_grant_file_is_opened_offline_by_somebody_who_has_nothing_else(
-    gateways: GatewayFactory, tmp_path: Path
-) -> None:
-    record(gateways, 20)
-    file = hand_over(gateways, tmp_path)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    (gateways.state / KEY_FILE).unlink()
-    done = tickseal("open", str(file))
-    assert values(done) == list(range(20))
-    assert "none of the frames that are known to be sealed" in done.stderr
-    out = tmp_path / "readings.csv"
-    assert tickseal("open", str(file), "-o", str(out)).returncode == 0
-    assert len(out.read_text().splitlines()) == 21
-    report = json.loads(tickseal("open", str(file), "--json", "--force", "-o", str(out)).stdout)
-    assert (report["frames"], report["missing"], report["written"]) == (20, 0, 20)
-
-
-def test_a_grant_file_with_the_keys_alone_needs_the_recordings_beside_it(
-    gateways: GatewayFactory, tmp_path: Path
-) -> None:
-    device = record(gateways, 20)
-    file = hand_over(gateways, tmp_path, "--keys-only")
-    content = file.read_bytes()
-    assert all(segment not in content for segment in device.sent)
-    alone = tickseal("open", str(file))
-    assert alone.returncode == 1
-    assert "holds keys, and no segments: say by --recordings" in alone.stderr
-    moved = tmp_path / "handed"
-    (gateways.state / "recordings").rename(moved)
-    assert values(tickseal("open", str(file), "--recordings", str(moved))) == list(range(20))
-
-
-def test_a_frame_that_is_taken_out_of_a_grant_file_is_missed(
-    gateways: GatewayFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record(gateways, 20)
-    real = pieces_module.decode_block
-    withheld = (7, 8, 9)
-
-    def without(payload: bytes) -> Any:
-        return (row for row in real(payload) if row.frame not in withheld)
-
-    monkeypatch.setattr(pieces_module, "decode_block", without)
-    file = hand_over(gateways, tmp_path)
-    monkeypatch.undo()
-    done = tickseal("open", str(file), "--json")
-    assert values(done) == [value for value in range(20) if value not in withheld]
-    (row,) = json.loads(done.stderr)["generations"]
-    assert row["missing_frames"] == [[7, 10]]
-
-
-def test_a_grant_opens_its_span_and_nothing_else(gateways: GatewayFactory, tmp_path: Path) -> None:
-    device = record(gateways, 5)
-    file = hand_over(gateways, tmp_path)
-    from tickseal_gateway.recordings.grant_file import read_grant_file  # noqa: PLC0415
-
-    (piece,) = read_grant_file(file)
-    sealer = device.sealers["garden"]
-    walker = piece.generation.walker
-    assert walker.end == sealer.tick + 1
-    assert piece.ticks[1] == walker.end
-    assert "garden" not in repr(walker)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (("play", "garden", "--from", "half past"), "is no instant"),
-        (("play", "garden", "--from", "1min", "--to", "5min"), "is not before"),
-        (("play", "garden", "-o", "x.avi"), "do not know what .avi is"),
-        (("play", "nothing"), "nothing is recorded of 'nothing'; recorded: garden"),
-        (("grant", "garden", "--from", "3d", "--to", "2d", "-o", "{tmp}/g"), "nothing was"),
-        (("open", "{tmp}/none"), "cannot read"),
-        (("open", "{tmp}/gateway.toml"), "is no recording and no grant"),
-        (("open", "{rec}"), "which its gateway plays"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_done_is_said_in_one_line(
-    gateways: GatewayFactory, tmp_path: Path, arguments: tuple[str, ...], says: str
-) -> None:
-    record(gateways, 1)
-    (rec,) = (gateways.state / "recordings").rglob("*.rec")
-    filled = [one.format(tmp=tmp_path, rec=rec) for one in arguments]
-    config = [] if arguments[0] == "open" else ["--config", str(gateways.file)]
-    done = tickseal(*filled, *config)
-    assert done.returncode == 1, done
-    (line,) = done.stderr.splitlines()
-    assert says in line
-
-
-def test_without_recordings_play_says_how_to_record(gateways: GatewayFactory) -> None:
-    gateways.state.mkdir()
-    done = play(gateways)
-    assert done.returncode == 1
-    assert "[recordings] record = true" in done.stderr
 
 
 # --- Pictures ---
