@@ -1,8 +1,8 @@
 """What the board's program costs: its size, its heap, and a frame of 64 bytes.
 
 On MicroPython's unix port, whose words are twice as wide as a board's; and while it streams, on an
-emulated Cortex-M3, where this machine can run one. --pico asks the emulated Pico too, which takes
-minutes.
+emulated Cortex-M3, where this machine can run one. --pico asks the emulated Pico too, with the
+program on flash and frozen into its firmware, which takes minutes.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from tickseal_flash import build
 
 from hil_tests.bench import cortex_m3, pico
+from hil_tests.bench.microcontroller import Microcontroller, await_prompt, mpremote
 from hil_tests.bench.streaming import stream
 
 ROOT = Path(__file__).parents[1]
@@ -27,13 +28,26 @@ import tickseal_board
 gc.collect()
 print(gc.mem_alloc() - before)
 """
-FRAME = """
+SEALER = """
 import time
 from device import primitives
 from tickseal.core.keytree import Walker
 from tickseal.core.sealer import Sealer
 parameters = {"depth": 20, "epoch_bits": 0, "frame_bytes": 1024, "generation": 1, "hash": 8,
               "profile": 1, "renewal": 1, "segment_bytes": 64, "suite": 3}
+def sealer(port):
+    one = Sealer(port, bytes(32), Walker.from_root(port, bytes(32), 20), parameters, 5)
+    one.seal(bytes(64), 1000)
+    return one
+"""
+FRAME = """
+one = sealer(primitives)
+start = time.ticks_us()
+for tick in range(256):
+    one.seal(bytes(64), 1001 + tick)
+print(time.ticks_diff(time.ticks_us(), start) / 256)
+"""
+CALLS = """
 calls = {"hmac": 0, "sha256": 0, "seal": 0}
 class Counting:
     def hmac(self, key):
@@ -45,16 +59,7 @@ class Counting:
     def seal(self, *arguments):
         calls["seal"] += 1
         return primitives.seal(*arguments)
-def sealer(port):
-    return Sealer(port, bytes(32), Walker.from_root(port, bytes(32), 20), parameters, 5)
-one = sealer(primitives)
-one.seal(bytes(64), 1000)
-start = time.ticks_us()
-for tick in range(1000):
-    one.seal(bytes(64), 1001 + tick)
-print(time.ticks_diff(time.ticks_us(), start) / 1000)
 counted = sealer(Counting())
-counted.seal(bytes(64), 1000)
 for name in calls:
     calls[name] = 0
 for tick in range(256):
@@ -77,26 +82,58 @@ def run(code: str, folder: Path) -> list[str]:
 
 
 HEAP_MOST = 60 * 1024
+PATIENCE_S = 1800.0
 STREAM = {"id": "bench/t", "period_ms": 200, "sensors": [{"kind": "memory"}]}
 UART = {"kind": "uart", "id": 1, "baudrate": 115200}
 
 
-def print_streaming_heap(*, with_pico: bool) -> None:
-    """Print what is in use of the heaps of emulated boards, MicroPython's own included."""
-    for module, kind, wanted in (
-        (cortex_m3, cortex_m3.CortexM3, True),
-        (pico, pico.VirtualPico, with_pico),
-    ):
-        missing = module.what_is_missing() if wanted else "not asked for; --pico does"
-        label = f"heap while streaming, {kind.name.split()[-1]}"
-        if missing:
-            print(f"{label:34}{'-':>8}  {missing}")
-            continue
-        with tempfile.TemporaryDirectory(prefix="bench-mcu-") as folder, kind() as board:
-            cable = UART if kind is cortex_m3.CortexM3 else {"kind": "usb"}
-            config = {"name": "bench", "cable": cable, "streams": [STREAM]}
-            came = stream(board, config, Path(folder), frames=10, within_s=900)
-        print(f"{label:34}{came.latest['memory']:8} bytes (at most {HEAP_MOST})")
+FRAME_MOST_US = 8000
+
+
+def print_streaming_heap(board: Microcontroller, label: str, *, is_frozen: bool = False) -> None:
+    """Print what is in use of a board's heap, MicroPython's own included."""
+    cable = UART if isinstance(board, cortex_m3.CortexM3) else {"kind": "usb"}
+    config = {"name": "bench", "cable": cable, "streams": [STREAM]}
+    with tempfile.TemporaryDirectory(prefix="bench-mcu-") as folder:
+        came = stream(
+            board, config, Path(folder), frames=10, within_s=PATIENCE_S, is_frozen=is_frozen
+        )
+    label = f"heap while streaming, {label}"
+    print(f"{label:34}{came.latest['memory']:8} bytes (at most {HEAP_MOST})", flush=True)
+
+
+def print_frame_on_pico(board: pico.VirtualPico) -> None:
+    """Print how long a frame takes a Pico, of its own time."""
+    with tempfile.TemporaryDirectory(prefix="bench-mcu-") as name:
+        for path, source in build.sources().items():
+            file = (Path(name) / path).with_suffix(".mpy")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(build.compile_mpy(source, file.stem))
+        board.start(Path(name))
+    await_prompt(board.repl)
+    said = mpremote(board, "exec", SEALER + FRAME, timeout_s=PATIENCE_S)
+    print(f"{'a frame of 64 bytes, Pico':34}{float(said):8.1f} us (at most {FRAME_MOST_US})")
+
+
+def print_emulated(*, with_pico: bool) -> None:
+    """Print what emulated boards tell, of those that this machine can run."""
+    if missing := cortex_m3.what_is_missing():
+        print(f"no Cortex-M3: {missing}")
+    else:
+        with cortex_m3.CortexM3() as cortex:
+            print_streaming_heap(cortex, "Cortex-M3")
+    if missing := pico.what_is_missing() if with_pico else "not asked for; --pico does":
+        print(f"no Pico: {missing}")
+        return
+    with pico.VirtualPico() as board:
+        print_streaming_heap(board, "Pico")
+    with pico.VirtualPico(build.frozen()) as board:
+        print_streaming_heap(board, "Pico, frozen", is_frozen=True)
+    board = pico.VirtualPico()
+    try:
+        print_frame_on_pico(board)
+    finally:
+        board.stop()
 
 
 def main() -> None:
@@ -113,13 +150,13 @@ def main() -> None:
         (folder / "tickseal" / "core").symlink_to(ROOT / "tickseal" / "core")
         (folder / "device").symlink_to(ROOT / "firmware_mpy" / "device")
         (heap,) = run(HEAP, folder)
-        microseconds, calls = run(FRAME, folder)
+        microseconds, calls = run(SEALER + FRAME + CALLS, folder)
     print(f"{'source':34}{sources:8} bytes")
     print(f"{'.mpy on flash':34}{len(program):8} bytes (at most {48 * 1024})")
     print(f"{'heap after import, 64-bit words':34}{heap:>8} bytes")
     print(f"{'a frame of 64 bytes, unix port':34}{float(microseconds):8.1f} us")
     print(f"{'operations a frame':34}{calls}")
-    print_streaming_heap(with_pico=arguments.pico)
+    print_emulated(with_pico=arguments.pico)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from typing import Protocol
 
 #: What a board says when it waits for a line of Python.
 PROMPT = b">>> "
-PROMPT_TIMEOUT_SECONDS = 30
+#: Patience with emulators, which stand still while the machine has other work.
+PROMPT_TIMEOUT_SECONDS = 300
+PATIENCE_SECONDS = 600
 
 
 class Microcontroller(Protocol):
@@ -55,7 +57,9 @@ class MpremoteError(Exception):
     """mpremote failed; the message is what it said."""
 
 
-def mpremote(board: Microcontroller, *arguments: str | Path, timeout_s: float = 120) -> str:
+def mpremote(
+    board: Microcontroller, *arguments: str | Path, timeout_s: float = PATIENCE_SECONDS
+) -> str:
     """Run a command of mpremote on a board and return what it printed.
 
     Raises:

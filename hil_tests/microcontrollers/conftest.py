@@ -1,5 +1,10 @@
-"""Gives tests a microcontroller of each kind that this machine can emulate, with our code on it."""
+"""Gives tests a microcontroller of each kind that this machine can emulate, with our code on it.
 
+HIL=brief in the environment leaves out what .ci/run has no time for, and what lives in the wall's
+time as well as in a board's; HIL=complete adds what takes an emulated Pico minutes.
+"""
+
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +26,33 @@ KINDS: dict[str, tuple[Callable[[], str | None], Callable[[], Microcontroller]]]
     "pico": (pico.what_is_missing, pico.VirtualPico),
     "cortex-m3": (cortex_m3.what_is_missing, cortex_m3.CortexM3),
 }
+
+#: Of what HIL=brief runs on a Pico, the plain test files.
+BRIEF_ON_A_PICO = {
+    f"tests/firmware/test_{name}.py"
+    for name in ("ccm", "config", "hmac", "pins", "primitives", "sensors")
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the brief ones of these tests, where that is wanted."""
+    if os.environ.get("HIL") == "brief":
+        here = Path(__file__).parent
+        left_out = [item for item in items if item.path.parent == here and not _is_brief(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_brief(item: pytest.Item) -> bool:
+    """Tell of each test; the unix port has its turn in `make test`."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    match parameters.get("kind"):
+        case "cortex-m3":
+            return item.path.name != "test_firmware.py"
+        case "pico":
+            is_sealing = item.path.name == "test_sealing.py"
+            return is_sealing or parameters.get("file") in BRIEF_ON_A_PICO
+    return False
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from hil_tests.bench.microcontroller import Microcontroller, MpremoteError, copy
 
 Boards = Callable[[Path | None], AbstractContextManager[Microcontroller]]
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 300
 
 COUNT_STARTS = """
 import time

@@ -11,12 +11,14 @@ import pytest
 from tickseal_flash import build
 
 from hil_tests.bench.microcontroller import Microcontroller, mpremote
+from hil_tests.bench.pico import VirtualPico
 from hil_tests.bench.streaming import stream
 
 Boards = Callable[[Path | None], AbstractContextManager[Microcontroller]]
 
 #: The promise: a board's heap, beyond what MicroPython itself holds, in steady state.
 HEAP_BYTES = 60 * 1024
+FROZEN_HEAP_BYTES = 32 * 1024
 PROGRAM_BYTES = 48 * 1024
 #: What MicroPython itself holds, at most.
 PYTHON_BYTES = 4096
@@ -56,6 +58,23 @@ def test_a_bare_board_is_flashed_streams_and_gives_its_repl_to_ctrl_c(
         # Its watchdog would have started it anew meanwhile, had it not been stopped.
         said = mpremote(board, "exec", f"import time; time.sleep({STOPPED_SECONDS}); print(6 * 7)")
         assert said.strip() == "42"
+
+
+@pytest.mark.parametrize("kind", ["pico"], indirect=True, scope="session")
+def test_a_pico_whose_firmware_has_the_program_streams_and_needs_less_memory(
+    kind: str, tmp_path: Path
+) -> None:
+    with VirtualPico(build.frozen()) as board:
+        came = stream(
+            *(board, config_for(kind), tmp_path),
+            frames=FRAMES,
+            within_s=WITHIN_SECONDS,
+            is_frozen=True,
+        )
+    print(f"{board.name}: {came}")
+    assert "the program is in the firmware" in came.said
+    assert came.refusals == {}
+    assert came.latest["memory"] < FROZEN_HEAP_BYTES
 
 
 # Sleeps, since an emulated Pico that sleeps costs nothing; a program that hangs feeds it as little.

@@ -37,7 +37,7 @@ failed = run.run(["/{file}"], {without!r})
 """
 
 
-def tests_of(file: str) -> list[str]:
+def names_in(file: str) -> list[str]:
     """Return the names of the tests in a file."""
     text = (CHECKOUT / file.replace("firmware/", "firmware/plain/")).read_text()
     return re.findall(r"^def (test_\w+)", text, re.MULTILINE)
@@ -50,7 +50,7 @@ def runs() -> Iterator[tuple[str, str, str]]:
             if kind != "pico" or file not in LONG_ON_A_PICO:
                 yield kind, file, "all"
             elif os.environ.get("HIL") == "complete":
-                for test in tests_of(file):
+                for test in names_in(file):
                     if test not in TOO_LONG:
                         yield kind, file, test
 
@@ -59,7 +59,7 @@ def runs() -> Iterator[tuple[str, str, str]]:
 def test_passes_on_the_board(kind: str, board: Microcontroller, file: str, test: str) -> None:
     without: tuple[str, ...] = () if kind == "unix" else TOO_LONG
     if test != "all":
-        without = tuple(name for name in tests_of(file) if name != test)
+        without = tuple(name for name in names_in(file) if name != test)
     code = RUN.format(file=file, without=without)
     output = mpremote(board, "exec", code, timeout_s=TIMEOUT_SECONDS)
     passed, failed = output.splitlines()[-1].split(", ")
