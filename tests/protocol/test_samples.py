@@ -71,11 +71,14 @@ def test_any_bytes_give_samples_or_one_error(payload: bytes) -> None:
 
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.integers(-5, 9), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.integers(-5, 9), inner, max_size=4)
+    ),
+    max_leaves=20,
 )
 
 
-@given(st.lists(st.dictionaries(st.integers(-5, 9), json_like)))
+@given(st.lists(st.dictionaries(st.integers(-5, 9), json_like, max_size=6), max_size=4))
 def test_any_records_give_samples_or_one_error(pack: list[object]) -> None:
     try:
         decode_samples(cbor2.dumps(pack))
