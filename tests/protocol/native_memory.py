@@ -23,13 +23,18 @@ class _Known(ctypes.Structure):
     )  # fmt: skip
 
 
+class _Replay(ctypes.Structure):
+    _fields_ = (
+        ("next", ctypes.c_uint64), ("first", ctypes.c_uint64), ("firsts", ctypes.c_uint64 * 16),
+        ("others", ctypes.POINTER(ctypes.c_void_p)),
+    )  # fmt: skip
+
+
 class _Opener(ctypes.Structure):
     """The end of an Opener."""
 
     _fields_ = (
-        ("next", ctypes.c_uint64), ("first", ctypes.c_uint64), ("firsts", ctypes.c_uint64 * 16),
-        ("others", ctypes.POINTER(ctypes.c_void_p)),
-        ("has_prepared", ctypes.c_bool), ("prepared_tick", ctypes.c_uint64),
+        ("replay", _Replay), ("has_prepared", ctypes.c_bool), ("prepared_tick", ctypes.c_uint64),
         ("prepared", ctypes.c_ubyte * 224), ("known", _Known * 16),
     )  # fmt: skip
 
@@ -63,14 +68,14 @@ def prepared(opener: Any) -> list[int]:
 
 def replay_window(opener: Any) -> list[Any]:
     """Return which first segments were opened, and for each frame which of the others."""
-    end = _end_of(opener, _Opener)
-    others = [end.others[place] for place in range(1024)] if end.others else []
+    replay = _end_of(opener, _Opener).replay
+    others = [replay.others[place] for place in range(1024)] if replay.others else []
     words = [ctypes.c_uint32.from_address(one).value if one else 0 for one in others]
     seen = [
         ctypes.string_at(one + 8, 8 * count) if one else b""
         for one, count in zip(others, words, strict=True)
     ]
-    return [list(end.firsts), seen]
+    return [list(replay.firsts), seen]
 
 
 def path(walker: Any) -> list[tuple[int, int, bytes]]:

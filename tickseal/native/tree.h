@@ -16,8 +16,8 @@ typedef struct {
     PyObject_HEAD
     bool is_busy;  /* an opener works with it without the GIL, and nobody else may touch either */
     int count;
-    unsigned long long end; /* the first epoch that is never covered */
     Node *nodes;            /* the nearest last; room for LEVELS_MOST more than at the start */
+    unsigned long long end; /* the first epoch that is never covered */
     int path_count;
     Node path[LEVELS_MOST]; /* to the leaf that walker_secret() gave last, from the root down */
 } Walker;
