@@ -12,8 +12,18 @@ def gateways(tmp_path: Path) -> GatewayFactory:
     return GatewayFactory(tmp_path)
 
 
+#: What a gateway gives up after so long, s; what each is for, its own tests show.
+_PATIENT = {
+    "service._OUTPUT_STOP_S": PATIENCE_S,
+    "sink.service._OUTPUT_STOP_S": PATIENCE_S,
+    "recordings.browsing._LONGEST_S": PATIENCE_S,
+    "dashboard.history._LONGEST_S": PATIENCE_S,
+    "controller._ALIVE_NS": int(PATIENCE_S * 1e9),
+}
+
+
 @pytest.fixture(autouse=True)
-def patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let outputs write what they hold when a gateway or a sink ends, on a busy machine too."""
-    for module in ("service", "sink.service"):
-        monkeypatch.setattr(f"tickseal_gateway.{module}._OUTPUT_STOP_S", PATIENCE_S)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a gateway have its time on a busy machine."""
+    for name, value in _PATIENT.items():
+        monkeypatch.setattr(f"tickseal_gateway.{name}", value)

@@ -176,6 +176,7 @@ def test_on_a_slow_machine_a_sample_is_opened(
         return now_s
 
     monkeypatch.setattr(module.time, "monotonic", monotonic)
+    monkeypatch.setattr(module, "_LONGEST_S", 2.0)
     found = look.readings(look.find(STREAM), span(0, 200))
     assert found.every == 2
     assert found.reached_ns == START + 200 * SECOND
