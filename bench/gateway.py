@@ -9,7 +9,6 @@ the clock, while the sender uses the other core.
 """
 
 import argparse
-import gc
 import json
 import statistics
 import tempfile
@@ -17,18 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from load import Program, generations, parameters
-from load.sink import fill
+from load import Program
 from seal import half_spread, versions
-from tickseal_gateway.table import StreamTable
-
-from tickseal import FrameSealer
-from tickseal.clock import ClockDiscipline, ClockInterval
+from streams import over_streams
+from streams import show as show_streams
 
 GOAL = 5.0
 _SOME = 10
-_BATCH = 64
-_NS_A_TICK = 100_000_000
 
 
 def flood(kind: str, *, frames: int, size: int, grouped: bool, pure: bool = False) -> Any:
@@ -85,51 +79,6 @@ def from_socket(rounds: int, frames: int) -> list[dict[str, Any]]:
     return rows
 
 
-def opening(streams: int, frames: int, per_tick: int) -> float:
-    """Return what a frame costs without a socket, us: as many of each stream a tick, in turn."""
-    given = {"streams": streams, "t0_ns": 0, "stored": False, "past_ns": 2 * 10**9}
-    table = StreamTable()
-    fill(table, given)
-    sealers = [
-        FrameSealer(generation)
-        for generation in generations(streams, parameters(0, past_ns=2 * 10**9))
-    ]
-    batches: list[tuple[int, list[Any]]] = []
-    sealed = 0
-    for tick in range(1000, 1001 + max(1, frames // (streams * per_tick))):
-        segments = [
-            segment
-            for _ in range(per_tick)
-            for sealer in sealers
-            for segment in sealer.seal(bytes(32), tick)
-        ]
-        sealed += len(segments)
-        batches += [(tick, segments[at : at + _BATCH]) for at in range(0, len(segments), _BATCH)]
-    gc.collect()
-    began = time.process_time()
-    for at, (tick, segments) in enumerate(batches):
-        now = ClockInterval.around(tick * _NS_A_TICK + at, 1000, ClockDiscipline.NTP)
-        table.take(segments, now)
-    taken = time.process_time() - began
-    if sum(stream.frames for stream in table) != sealed:
-        raise ValueError("some frames did not open")
-    return taken * 1e6 / sealed
-
-
-def over_streams(frames: int, rounds: int) -> list[dict[str, Any]]:
-    """Return one row for each number of streams."""
-    return [
-        {
-            "streams": streams,
-            **{
-                name: statistics.median(opening(streams, frames, per_tick) for _ in range(rounds))
-                for name, per_tick in (("same_tick_us", 20), ("new_tick_us", 1))
-            },
-        }
-        for streams in (10, 100, 1000, 10_000)
-    ]
-
-
 def memory() -> list[dict[str, Any]]:
     """Return what 10,000 streams of 1,000 devices take: generations, keys, replay windows."""
     rows = []
@@ -154,9 +103,8 @@ def show(report: dict[str, Any]) -> None:
             f"{row['us']:8.2f} ±{row['us_half_iqr']:5.2f} {row['frames_per_s']:9.0f} "
             f"{row['mb_per_s']:7.1f} {row['ratio']:8.2f}"
         )
-    print("\nopening alone, us a frame of 32 bytes: 20 frames a tick of each stream, and one")
-    for row in report["streams"]:
-        print(f"{row['streams']:8} streams {row['same_tick_us']:8.2f} {row['new_tick_us']:8.2f}")
+    print()
+    show_streams(report["streams"])
     for row in report["memory"]:
         each = row["bytes"] / row["streams"]
         print(f"10,000 streams ({row['path']}): {row['bytes'] / 2**20:.0f} MiB, {each:.0f} B each")
