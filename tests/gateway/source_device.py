@@ -230,10 +230,10 @@ class Device:
     async def open(
         self, stream_id: str = "garden", *, content: str = CONTENT, wish: Wish | None = None
     ) -> Generation:
-        """Open a stream, or its next generation."""
+        """Open a stream, or its next generation; by default no segment of it is late for long."""
         since = len(self.events)
         metadata = StreamMetadata(id=stream_id, type="telemetry", extra={"content": content})
-        self.session.open_stream(metadata, wish or Wish())
+        self.session.open_stream(metadata, wish or Wish(past_ns=30 * 10**9))
         self.flush()
         answer = await self.wait_for(ev.GenerationStarted, ev.StreamRefused, since=since)
         assert isinstance(answer, ev.GenerationStarted), answer
