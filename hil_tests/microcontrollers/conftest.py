@@ -34,24 +34,31 @@ BRIEF_ON_A_PICO = {
 }
 
 
+# After pytest's own order, which goes from kind to kind within a file and has each begin anew.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the brief ones of these tests, where that is wanted."""
+    """Keep the brief ones of these tests, where that is wanted, one kind of board at a time."""
     if os.environ.get("HIL") == "brief":
         here = Path(__file__).parent
         left_out = [item for item in items if item.path.parent == here and not _is_brief(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=_kind_of)
+
+
+def _kind_of(item: pytest.Item) -> str:
+    """Return the kind of board of a test, empty where it has none."""
+    return str(getattr(getattr(item, "callspec", None), "params", {}).get("kind", ""))
 
 
 def _is_brief(item: pytest.Item) -> bool:
     """Tell of each test; the unix port has its turn in `make test`."""
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    match parameters.get("kind"):
+    match _kind_of(item):
         case "cortex-m3":
             return item.path.name != "test_firmware.py"
         case "pico":
-            is_sealing = item.path.name == "test_sealing.py"
-            return is_sealing or parameters.get("file") in BRIEF_ON_A_PICO
+            names = (f"[pico-{file}-" for file in BRIEF_ON_A_PICO)
+            return item.path.name == "test_sealing.py" or any(name in item.name for name in names)
     return False
 
 
