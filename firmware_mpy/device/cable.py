@@ -20,6 +20,10 @@ _QUEUE_BYTES = 2048
 _CONTROL_BYTES = 512
 #: Bytes read in one go.
 _READ_BYTES = 512
+#: Live segments wait no longer than this for the cable, ms (a packet at 9600 baud takes 80), and no
+#: longer than this where they go as records.
+_LIVE_MS = 120
+_LAG_MS = 500
 #: A port that takes nothing is looked at again after so long, ms.
 _PORT_MS = 5
 
@@ -158,9 +162,13 @@ class Cable:
         self._in_records = channel.is_noisy or (self._in_records and not channel.is_idle)
         if self._in_records and segments:
             body = b"".join([len(one).to_bytes(2, "big") + one for one in segments])
+            if channel.lag_ms() > _LAG_MS:
+                # It would come too late to be opened, and make what follows late too.
+                self.unsent += len(segments)
+                return
             if channel.room(len(body) + _CONTROL_BYTES) and channel.queue(RECORD_DATA, body):
                 return
-        if not self._takes() or not channel.is_free(now_ms):
+        if not self._takes() or not channel.is_free(now_ms, _LIVE_MS):
             self.unsent += len(segments)
             return
         for segment in segments:

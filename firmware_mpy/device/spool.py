@@ -21,6 +21,8 @@ _SECOND = 1_000_000_000
 _TICKS_MOST = 1 << constants.TICK_BITS[constants.COMPACT] - 1
 #: Room left for control messages and live segments.
 _LEAVE_BYTES = 1000
+#: What waits already is sent first, ms: so live segments never wait long for those of the past.
+_LAG_MS = 100
 #: Generations that wait at once.
 _MOST = 8
 
@@ -171,7 +173,8 @@ class Spool:
                 if number < outage.sent:
                     continue
                 body = b"".join([len(one).to_bytes(2, "big") + one for one in segments])
-                if not channel.room(len(body) + _LEAVE_BYTES) and not channel.is_idle:
+                is_full = channel.lag_ms() > _LAG_MS or not channel.room(len(body) + _LEAVE_BYTES)
+                if is_full and not channel.is_idle:
                     return False
                 if tick >= outage.announced:
                     last = outage.frames[-1]

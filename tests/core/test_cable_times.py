@@ -65,9 +65,9 @@ def test_a_device_whose_port_takes_nothing_knows_it_all_the_same():
     channel.queue(5, b"x")
     channel.due(0)
     channel.acknowledged(bytes((cable.ACK, 0x12, 0x34, 1, 0)), 1)
-    for now in range(1800):
+    for now in range(1850):
         assert channel.due(now, False) == []
-    assert channel.is_dead(1800)
+    assert channel.is_dead(1850)
 
 
 def test_on_a_noisy_cable_pieces_are_shorter_and_come_again_sooner():

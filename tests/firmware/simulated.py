@@ -20,8 +20,9 @@ import device.randomness
 import pytest
 from device import config, identity, main, primitives
 from device.randomness import Randomness
+from device.session import RUNNING
 from device.streams import Stream
-from timeline import LATENCY_S, Cable, Timeline
+from timeline import LATENCY_S, USB, Cable, Timeline
 
 from tickseal import events as ev
 from tickseal import primitives as host_primitives
@@ -91,6 +92,11 @@ class Ledger:
             assert frame.payload == self._sealed[place], f"opened wrongly: {place}"
         assert self._used
         assert not self._repeated, "a (key, nonce) came again"
+
+    @property
+    def generations(self) -> set[int]:
+        """Of which something was opened."""
+        return {one.source.number for one in self.frames}
 
     @property
     def live(self) -> int:
@@ -246,6 +252,7 @@ class Bench:
 
     Attributes:
         gateway: behind the host's processes.
+        board: that has power now, or had it last.
         said: what the board had to say to people.
     """
 
@@ -254,7 +261,7 @@ class Bench:
         self.ledger = ledger
         self.gateway = Gateway(ledger, random.Random(seed))
         self.said: list[str] = []
-        self.server: serial.SerialServer | None = None
+        self.board: main.Board | None = None
         self._host: asyncio.Task[None] | None = None
         self._board: asyncio.Task[None] | None = None
 
@@ -263,12 +270,18 @@ class Bench:
     def start_host(self) -> None:
         """Start its process."""
         self.cable.to_board.is_cut = False
-        self.server = serial.SerialServer(
+        server = serial.SerialServer(
             SerialSettings(port="cable", baudrate=10 * self.cable.to_board.rate),
             self.gateway.serve,
             lambda _port, line: self.said.append(line),
         )
-        self._host = asyncio.get_running_loop().create_task(self.server.run())
+        self._host = asyncio.get_running_loop().create_task(server.run())
+
+    def stop_host(self, *, is_stopped: bool = True) -> None:
+        """Let its process do nothing though its port stays open, or let it go on."""
+        self.cable.set(is_held=is_stopped)
+        for line in self.cable.lines:
+            line.release()
 
     async def end_host(self, *, killed: bool = False) -> None:
         """End its process; one that is killed has no time to say so."""
@@ -282,6 +295,8 @@ class Bench:
         """Give it power, or take it away first and give it again."""
         await self.stop_board()
         self._board = asyncio.get_running_loop().create_task(self._run())
+        # A board that fails is told of by whoever waits for its frames.
+        self._board.add_done_callback(lambda _: self.gateway.news.set())
 
     async def stop_board(self) -> None:
         """Take its power away, at whatever it is doing."""
@@ -295,7 +310,7 @@ class Bench:
             patch.setattr(device.cable, "open_port", lambda _settings: port)
             urandom = self.gateway.chance.randbytes
             patch.setattr(main, "Randomness", lambda key: Randomness(key, urandom))
-            board = main.Board(config.load())
+            self.board = board = main.Board(config.load())
         while True:
             port.wait_ms = 0
             board.step()
@@ -308,13 +323,31 @@ class Bench:
 
     # --- What tests measure ---
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the board takes its gateway for there."""
+        assert self.board is not None
+        session = self.board._session
+        return session is not None and session.state == RUNNING
+
     async def frames(self, count: int = 1, *, within_s: float = 30) -> float:
         """Wait for so many further live frames; return how long it took, s."""
+        wanted = self.ledger.live + count
+        return await self._until(lambda: self.ledger.live >= wanted, within_s)
+
+    async def new_generation(self, *, within_s: float = 30) -> float:
+        """Wait for a frame of a generation that was not seen yet; return how long it took, s."""
+        known = self.ledger.generations
+        return await self._until(lambda: self.ledger.generations > known, within_s)
+
+    async def _until(self, is_so: Callable[[], bool], within_s: float) -> float:
         loop = asyncio.get_running_loop()
-        start, wanted = loop.time(), self.ledger.live + count
+        start = loop.time()
         try:
             async with asyncio.timeout(within_s):
-                while self.ledger.live < wanted:
+                while not is_so():
+                    if self._board is not None and self._board.done():
+                        self._board.result()
                     self.gateway.news.clear()
                     await self.gateway.news.wait()
         except TimeoutError:
@@ -333,8 +366,9 @@ def simulate(
     scenario: Callable[[Bench], Awaitable[None]],
     *,
     seed: int = 0,
-    rate: int,
+    rate: int = USB,
     noise: float = 0,
+    period_ms: int = 25,
 ) -> None:
     """Play a scenario with a new board that has an invite; all of it is checked at the end.
 
@@ -342,10 +376,13 @@ def simulate(
         folder: for the board's flash.
         rate: bytes a second of the cable, each way.
         noise: the chance of each byte to be damaged, from the beginning on.
+        period_ms: between two frames.
     """
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=Timeline) as runner:
         ledger = Ledger(patch)
         patch.setattr(device.cable, "select", _SELECT)
+        # It takes CPython longer than all else here.
+        patch.setattr(main, "gc", SimpleNamespace(collect=lambda: None))
         for module in (device.clock, device.main, device.randomness):
             patch.setattr(module, "time", _TIME)
 
@@ -353,7 +390,8 @@ def simulate(
             bench = Bench(ledger, seed, rate)
             patch.setattr(serial, "open_port", bench.cable.open)
             bench.cable.set(noise=noise)
-            (folder / "config.json").write_text(json.dumps({"streams": [STREAM]}))
+            stream = {**STREAM, "period_ms": period_ms}
+            (folder / "config.json").write_text(json.dumps({"streams": [stream]}))
             (folder / identity.INVITE).write_text(bench.gateway.invite())
             bench.start_host()
             await bench.start_board()

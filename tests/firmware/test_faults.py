@@ -1,116 +1,180 @@
-"""What a cable can do to a board: noise, being pulled, hosts that come and go."""
+"""What a cable and a host can do to a board, in simulated time: the stream is back within 2 s.
+
+simulate() checks at the end of each scenario that no frame was opened twice, none otherwise than it
+was sealed, and that the board sealed nothing twice under one key and nonce.
+"""
 
 import asyncio
 import random
 from pathlib import Path
 
 import pytest
-from cable import FAULTS, TestCable
-from running_gateway import GatewayFactory, run
+from cable import FAULTS
+from simulated import Bench, simulate
+from timeline import BAUD_9600, BAUD_115200, USB
 
-from bench import Ledger, gateway_on, invite, make_board, settled
-
-#: The promise: after a disturbance the stream is back within this time, s.
+#: The promise: after a disturbance, and in spite of a lasting one, frames come within this time, s.
 BACK_S = 2.0
+NOISE = 0.05
 
 
-def test_over_a_cable_that_damages_every_twentieth_byte_a_board_enrols_and_streams(
-    code: Path, tmp_path: Path, gateways: GatewayFactory, ledger: Ledger
+@pytest.mark.parametrize("rate", [USB, BAUD_115200], ids=["USB", "115200 baud"])
+@pytest.mark.parametrize("faults", [*([one] for one in FAULTS), list(FAULTS)], ids="-".join)
+def test_though_every_twentieth_byte_is_damaged_a_board_enrols_and_streams_within_two_seconds(
+    tmp_path: Path, rate: int, faults: list[str]
 ) -> None:
-    async def scenario() -> None:
-        async with TestCable(seed=7) as cable, gateway_on(gateways, cable) as view:
-            cable.noise = 0.05
-            board = make_board(code, tmp_path, cable)
-            board.invite(await invite(view))
-            board.start()
-            await ledger.more(10, within_s=20)
-            for fault in FAULTS:
-                cable.faults = [fault]
-                cable.noise = 0.05
-                await ledger.more(5, within_s=20)
-                cable.noise = 0
-                assert await ledger.more(1) < BACK_S
-            board.kill()
-            assert board.log() == ""
-            # The CRC of each packet keeps noise away from what opens: nothing forged got there.
-            refused = view.snapshot()["streams"][0]["refusals"]
-            assert not refused.keys() & {"forged", "key_hash", "malformed"}
-        assert len(ledger.counts()) == len(set(ledger.counts()))
-        ledger.check()
+    took = []
 
-    run(scenario())
+    async def scenario(bench: Bench) -> None:
+        bench.cable.set(faults=faults)
+        took.append(await bench.frames())
+
+    for seed in range(10):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        simulate(folder, scenario, seed=seed, rate=rate, noise=NOISE)
+    assert max(took) < BACK_S, took
 
 
-def test_the_cable_is_pulled_fifty_times(
-    code: Path, tmp_path: Path, gateways: GatewayFactory, ledger: Ledger
+def test_a_slow_noisy_cable_takes_as_long_as_its_bytes_and_no_attempt_is_given_up(
+    tmp_path: Path,
 ) -> None:
-    async def scenario() -> None:
-        chance = random.Random(1)
-        async with TestCable() as cable, gateway_on(gateways, cable) as view:
-            board = make_board(code, tmp_path, cable)
-            board.invite(await invite(view))
-            board.start()
-            await ledger.more()
-            for _ in range(50):
-                cable.is_pulled = True
-                # At any moment of a frame, and for any time.
-                await asyncio.sleep(chance.random() * 0.08)
-                cable.is_pulled = False
-                assert await ledger.more(1) < BACK_S
-            board.kill()
-            assert board.log() == ""
-        ledger.check()
+    async def scenario(bench: Bench) -> None:
+        assert await bench.frames(within_s=40) < 40
+        assert bench.gateway.sessions == 1
 
-    run(scenario())
+    for seed in range(2):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        simulate(folder, scenario, seed=seed, rate=BAUD_9600, noise=NOISE, period_ms=1000)
 
 
-def test_a_board_reset_in_the_middle_of_a_frame_comes_back(
-    code: Path, tmp_path: Path, gateways: GatewayFactory, ledger: Ledger
-) -> None:
-    async def scenario() -> None:
-        chance = random.Random(2)
-        async with TestCable() as cable, gateway_on(gateways, cable) as view:
-            board = make_board(code, tmp_path, cable)
-            board.invite(await invite(view))
-            board.start()
-            await ledger.more()
-            for _ in range(10):
-                await asyncio.sleep(chance.random() * 0.05)
-                board.kill()
-                board.start()
-                assert await ledger.new_generation() < BACK_S
-            board.kill()
-            # No two starts sealed under one generation: no (key, nonce) can have come again.
-            generations = [one.generation for one in ledger.readings]
-            assert len(set(generations)) == 11
-        ledger.check()
+@pytest.mark.parametrize("rate", [USB, BAUD_115200], ids=["USB", "115200 baud"])
+def test_frames_go_on_coming_through_noise_and_at_once_after_it(tmp_path: Path, rate: int) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.frames()
+        for _ in range(5):
+            bench.cable.set(noise=NOISE)
+            for _ in range(5):
+                assert await bench.frames() < BACK_S
+            bench.cable.set(noise=0)
+            assert await bench.frames() < BACK_S
+        # None of it was worth a new connection.
+        assert bench.gateway.sessions == 1
 
-    run(scenario())
+    simulate(tmp_path, scenario, rate=rate, period_ms=100)
+
+
+@pytest.mark.parametrize("longest_s", [0.08, 4], ids=["in the middle of a frame", "for long"])
+def test_a_cable_that_is_pulled_fifty_times(tmp_path: Path, longest_s: float) -> None:
+    chance = random.Random(1)
+
+    async def scenario(bench: Bench) -> None:
+        await bench.frames()
+        for _ in range(50):
+            bench.cable.set(is_cut=True)
+            await asyncio.sleep(chance.random() * longest_s)
+            bench.cable.set(is_cut=False)
+            assert await bench.frames() < BACK_S
+
+    simulate(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["in order", "killed"])
-def test_a_host_that_restarts_is_streamed_to_again(
-    code: Path, tmp_path: Path, gateways: GatewayFactory, ledger: Ledger, is_killed: bool
-) -> None:
-    async def scenario() -> None:
-        async with TestCable() as cable:
-            board = make_board(code, tmp_path, cable)
-            async with gateway_on(gateways, cable) as view:
-                board.invite(await invite(view))
-                board.start()
-                await ledger.more()
-                # One that is killed says nothing to its board.
-                cable.is_pulled = is_killed
-            for _ in range(2):
-                ledger.readings.clear()
-                cable.is_pulled = False
-                async with gateway_on(gateways, cable) as view:
-                    assert await ledger.more() < BACK_S
-                    await settled(view)
-                    cable.is_pulled = is_killed
-                # What was sealed offline and not yet on the disk comes to the next one again.
-                ledger.check()
-            board.kill()
-            assert board.log() == ""
+def test_a_host_that_restarts(tmp_path: Path, is_killed: bool) -> None:
+    chance = random.Random(2)
 
-    run(scenario())
+    async def scenario(bench: Bench) -> None:
+        await bench.frames()
+        for away_s in (0.01, 0.1, 1, 3, 10):
+            await asyncio.sleep(chance.random() * 0.05)
+            await bench.end_host(killed=is_killed)
+            await asyncio.sleep(away_s)
+            bench.start_host()
+            assert await bench.frames(3) < BACK_S
+
+    simulate(tmp_path, scenario)
+
+
+def test_a_board_reset_in_the_middle_of_a_frame(tmp_path: Path) -> None:
+    chance = random.Random(3)
+
+    async def scenario(bench: Bench) -> None:
+        await bench.frames()
+        for _ in range(20):
+            await asyncio.sleep(chance.random() * 0.05)
+            await bench.start_board()
+            assert await bench.new_generation() < BACK_S
+
+    simulate(tmp_path, scenario, rate=BAUD_115200)
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    chance = random.Random(4)
+
+    async def scenario(bench: Bench) -> None:
+        bench.cable.set(noise=0.01)
+        await bench.frames()
+        for _ in range(10):
+            await asyncio.sleep(chance.random())
+            match chance.randrange(3):
+                case 0:
+                    bench.cable.set(is_cut=True)
+                    await asyncio.sleep(chance.random() * 3)
+                    bench.cable.set(is_cut=False)
+                case 1:
+                    await bench.end_host(killed=chance.random() < 0.5)
+                    await asyncio.sleep(chance.random() * 3)
+                    bench.start_host()
+                case 2:
+                    await bench.start_board()
+                    await bench.new_generation()
+            assert await bench.frames() < BACK_S
+
+    simulate(tmp_path, scenario, rate=BAUD_115200)
+
+
+def test_a_host_that_does_nothing_though_its_port_is_open_is_noticed_within_two_seconds(
+    tmp_path: Path,
+) -> None:
+    chance = random.Random(5)
+
+    async def scenario(bench: Bench) -> None:
+        loop = asyncio.get_running_loop()
+        await bench.frames()
+        for _ in range(20):
+            await asyncio.sleep(3 * chance.random())
+            bench.stop_host()
+            stopped = loop.time()
+            while bench.is_connected:
+                await asyncio.sleep(0.005)
+            assert loop.time() - stopped < BACK_S
+            bench.stop_host(is_stopped=False)
+            assert await bench.new_generation() < BACK_S
+            while not bench.is_connected:
+                await asyncio.sleep(0.005)
+
+    simulate(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("rate", [USB, BAUD_9600], ids=["USB", "9600 baud"])
+def test_a_host_that_is_slow_is_not_taken_for_dead_and_asking_it_costs_little(
+    tmp_path: Path, rate: int
+) -> None:
+    chance = random.Random(6)
+
+    async def scenario(bench: Bench) -> None:
+        await bench.frames()
+        for _ in range(20):
+            bench.stop_host()
+            await asyncio.sleep(0.5 + chance.random() / 2)
+            bench.stop_host(is_stopped=False)
+            await asyncio.sleep(chance.random() / 2)
+        assert bench.gateway.sessions == 1
+        await asyncio.sleep(5)
+        before = bench.cable.to_board.carried
+        await asyncio.sleep(20)
+        # Acknowledgements twice a second, and the pings of both sides every two.
+        assert (bench.cable.to_board.carried - before) / 20 < 300
+
+    simulate(tmp_path, scenario, rate=rate, period_ms=200)

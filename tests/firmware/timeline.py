@@ -50,15 +50,18 @@ class Line:
     Attributes:
         noise: that chance; faults: what it means, of FAULTS.
         is_cut: nothing arrives while it is true.
+        is_held: nothing is taken at its end while it is true; it waits there.
         carried: bytes so far.
     """
 
     def __init__(self, chance: random.Random, rate: int, sink: Callable[[bytes], None]) -> None:
-        self.noise, self.faults, self.is_cut, self.carried = 0.0, list(FAULTS), False, 0
+        self.noise, self.faults, self.carried = 0.0, list(FAULTS), 0
+        self.is_cut = self.is_held = False
         self.rate = rate
         self.waiting = bytearray()
         self._chance, self._sink = chance, sink
         self._is_busy = False
+        self._held = b""
         self.on_free: Callable[[], None] = lambda: None
 
     def put(self, data: bytes) -> None:
@@ -81,7 +84,14 @@ class Line:
     def _arrive(self, piece: bytes) -> None:
         self.carried += len(piece)
         if not self.is_cut:
-            self._sink(self._damaged(piece) if self.noise else piece)
+            self._held += self._damaged(piece) if self.noise else piece
+            self.release()
+
+    def release(self) -> None:
+        """Let the end take what waits there, unless it does nothing."""
+        if not self.is_held:
+            held, self._held = self._held, b""
+            self._sink(held)
 
     def _damaged(self, piece: bytes) -> bytes:
         chance = self._chance

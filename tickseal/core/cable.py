@@ -40,6 +40,8 @@ _AROUND_BYTES = 7
 _FRAGMENT_BYTES = 64
 _NOISY_FRAGMENT_BYTES = 12
 _FIRST_FRAGMENT_BYTES = 1
+#: Bytes on a cable with such noise for each byte of a record, acknowledgements not counted.
+_NOISY_COST = 8
 #: How often a fragment goes in a row on a noisy cable, at most; all together no more than a window.
 _COPIES = 4
 #: Packets are handed to the port once the cable is free within so many ms: what waits there delays
@@ -63,10 +65,10 @@ _DOUBT_MS = 1000
 #: Nothing was acknowledged for so long, ms, however often it was sent: the other end is gone. A
 #: host gives its board longer, which may have a handshake to work on.
 DEAD_MS = 3000
-DEVICE_DEAD_MS = 1200
+DEVICE_DEAD_MS = 1400
 _DEAD_ROUNDS = 3
 #: A device that has heard nothing for so long, ms, asks for an acknowledgement.
-_ASK_MS = 500
+_ASK_MS = 400
 
 
 class Channel:
@@ -103,17 +105,14 @@ class Channel:
     ) -> None:
         self.link = link
         self.repeated = 0
-        self._limit = record_bytes
-        self._room = queue_bytes
+        self._limit, self._room = record_bytes, queue_bytes
         # To be sent: records, the first from byte _at on.
         self._queue: "list[tuple[int, bytes]]" = []
-        self._at = 0
-        self._queued = 0
+        self._at = self._queued = 0
         # Under way, in order: number, packet, when it had left first in its last round, rounds, as
         # the how manieth packet it went last, copies in this round: 0 where it is to be sent.
         self._flying: "list[list[Any]]" = []
-        self._seq = 0
-        self._sent = 0
+        self._seq = self._sent = 0
         # From when on the cable is free.
         self._byte_us, self._free_us = byte_us, now_ms * 1000
         self._asks, self._open = waits, not waits
@@ -122,12 +121,9 @@ class Channel:
         # When the last fragment had left, or was acknowledged.
         self._quiet_ms = 0
         # How often in a row time ran out without a sign of the other end.
-        self._silent = 0
-        self._noisy_ms = self._doubt_ms = 0
-        # Since when nothing was acknowledged that should have been.
-        self._heard_ms = now_ms
-        # When something was heard last.
-        self._alive_ms = now_ms
+        self._silent = self._noisy_ms = self._doubt_ms = 0
+        # Since when nothing was acknowledged that should have been; when anything was heard last.
+        self._heard_ms = self._alive_ms = now_ms
         # Received: the next number; what came before its turn; the record that is incomplete.
         self._next = 0
         self._early: "dict[int, tuple[int, bytes]]" = {}
@@ -197,9 +193,13 @@ class Channel:
             self._send(chosen, now_ms)
         return packets
 
-    def is_free(self, now_ms: int) -> bool:
-        """Return whether what is handed to the port now leaves soon."""
-        return self._free_us < (now_ms + _AHEAD_MS) * 1000
+    def lag_ms(self) -> int:
+        """Return for how long a record that is queued now waits for its turn, if noise goes on."""
+        return self._queued * self._byte_us * _NOISY_COST // 1000
+
+    def is_free(self, now_ms: int, ahead_ms: int = _AHEAD_MS) -> bool:
+        """Return whether what is handed to the port now leaves so soon."""
+        return self._free_us < (now_ms + ahead_ms) * 1000
 
     def occupy(self, now_ms: int, size: int) -> None:
         """Note that a packet with a body of this size goes over the cable."""
