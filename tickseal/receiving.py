@@ -30,22 +30,28 @@ class ReceivedGeneration:
         summary: the last summary that the source sealed; None before the first.
         ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while
             current.
+        is_latest: whether the last segment of its stream was of it.
         owner: for whoever installed it, to find again what belongs to it.
     """
 
     __slots__ = (
-        "_first_frame", "assembler", "ends_at_ns", "frames", "opener", "owner", "payload_bytes",
-        "summary",
+        "_first_frame", "assembler", "ends_at_ns", "frames", "is_latest", "opener", "owner",
+        "payload_bytes", "stream", "summary",
     )  # fmt: skip
 
-    def __init__(self, generation: Generation, *, is_live: bool, highest_frame: int) -> None:
+    def __init__(
+        self, stream: "_Stream", generation: Generation, *, is_live: bool, highest_frame: int
+    ) -> None:
+        self.stream = stream
         self.opener = FrameOpener(generation, live=is_live, highest_frame=highest_frame)
-        self.assembler = FrameAssembler(generation.parameters)
+        # Made for the first frame of several segments.
+        self.assembler: FrameAssembler | None = None
         self._first_frame = highest_frame + 1
         self.frames = 0
         self.payload_bytes = 0
         self.summary: Summary | None = None
         self.ends_at_ns: int | None = None
+        self.is_latest = False
         self.owner: Any = None
 
     @property
@@ -60,18 +66,15 @@ Tap = Callable[[ReceivedGeneration, Buffer, OpenedSegment], None]
 
 
 class _Stream:
-    __slots__ = ("by_low_bits", "handle", "is_revoked", "latest")
+    __slots__ = ("by_low_bits", "handle", "is_revoked")
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
         # In the order of their installation; the low bits of no two are the same.
         self.by_low_bits: dict[int, ReceivedGeneration] = {}
-        # Of which the last segment was.
-        self.latest: ReceivedGeneration | None = None
         self.is_revoked = False
 
 
-Held = tuple[_Stream, ReceivedGeneration]
 #: Frames of one generation that a batch completed, and the bytes in them.
 Run = tuple[ReceivedGeneration, list[Frame], int]
 
@@ -144,7 +147,7 @@ class SegmentReceiver:
         self._handle_mask = (1 << constants.HANDLE_BITS[profile]) - 1
         self._streams: dict[int, _Stream] = {}
         # The same by what the standard header holds of generation and handle.
-        self._places: dict[bytes, Held] = {}
+        self._places: dict[bytes, ReceivedGeneration] = {}
         self.refusals: Counter[str] = Counter()
         self.unheld: Counter[int] = Counter()
         self.tap: Tap | None = None
@@ -173,9 +176,11 @@ class SegmentReceiver:
             raise LocalProtocolError(
                 f"a generation with the low bits {low:#x} is held for handle {handle}"
             )
-        received = ReceivedGeneration(generation, is_live=is_live, highest_frame=highest_frame)
+        received = ReceivedGeneration(
+            stream, generation, is_live=is_live, highest_frame=highest_frame
+        )
         stream.by_low_bits[low] = received
-        self._places[_place(low, handle)] = (stream, received)
+        self._places[_place(low, handle)] = received
         self._streams[handle & self._handle_mask] = stream
         return received
 
@@ -205,7 +210,6 @@ class SegmentReceiver:
         stream = self._streams.setdefault(handle & self._handle_mask, _Stream(handle))
         for low in list(stream.by_low_bits):
             self._drop(stream, low)
-        stream.latest = None
         stream.is_revoked = True
 
     def forget(self, handle: int) -> None:
@@ -254,20 +258,18 @@ class SegmentReceiver:
                 if isinstance(found, str):
                     self._refuse(segment, found)
                 else:
-                    self._open_run(*found, [segment], now, done)
+                    self._open_run(found, [segment], now, done)
             return done
         runs, strangers = by_place(segments, self._places)
         places, open_run = self._places, self._open_run
         for place, run in runs.items():
-            stream, received = places[place]
-            open_run(stream, received, run, now, done)
+            open_run(places[place], run, now, done)
         for segment in strangers:
             self._refuse(segment, str(self._find(segment)))
         return done
 
     def _open_run(
         self,
-        stream: _Stream,
         received: ReceivedGeneration,
         run: list[Buffer],
         now: Interval,
@@ -282,9 +284,10 @@ class SegmentReceiver:
             found, parts, size = opener.open_frames(run, now)
         if not found:
             return
-        if stream.latest is not received and opener.is_live:
-            self._took_over(stream, received, now)
-        if parts or received.assembler.is_busy:
+        if not received.is_latest and opener.is_live:
+            self._took_over(received, now)
+        assembler = received.assembler
+        if parts or (assembler is not None and assembler.is_busy):
             frames: list[Frame] = []
             for one in found:
                 self._assemble(received, one, frames)
@@ -312,7 +315,7 @@ class SegmentReceiver:
         if reason == errors.UNKNOWN_GENERATION:
             self.unheld[self._streams[self._handle(segment)].handle] += 1
 
-    def _find(self, segment: Buffer) -> tuple[_Stream, ReceivedGeneration] | str:
+    def _find(self, segment: Buffer) -> ReceivedGeneration | str:
         """Return whose segment this is, or the reason to refuse it: the opener's first checks."""
         if len(segment) < self._head_bytes:
             return errors.TRUNCATED
@@ -327,16 +330,18 @@ class SegmentReceiver:
             if stream.is_revoked:
                 return errors.REVOKED
             return errors.UNKNOWN_GENERATION
-        return stream, received
+        return received
 
     def _handle(self, segment: Buffer) -> int:
         """Return the handle that a header names."""
         return segment[2] if self._is_compact else int.from_bytes(segment[3:7], "big")
 
-    def _took_over(self, stream: _Stream, received: ReceivedGeneration, now: Interval) -> None:
+    def _took_over(self, received: ReceivedGeneration, now: Interval) -> None:
+        held = received.stream.by_low_bits.values()
+        for other in held:
+            other.is_latest = other is received
         # An older one that still comes within the overlap ends nothing: all before it ends already.
-        stream.latest = received
-        for other in takewhile(lambda one: one is not received, stream.by_low_bits.values()):
+        for other in takewhile(lambda one: one is not received, held):
             if other.ends_at_ns is None:
                 parameters = other.opener.generation.parameters
                 other.ends_at_ns = now.latest_ns + parameters.past_ns + parameters.skew_ns
@@ -349,6 +354,8 @@ class SegmentReceiver:
             one = OpenedSegment(
                 one.payload, one.number, 0, one.tick, one.flags, constants.KIND_FRAME
             )
+        if received.assembler is None:
+            received.assembler = FrameAssembler(received.opener.generation.parameters)
         payload = received.assembler.add(one)
         if payload is None:
             return

@@ -146,13 +146,20 @@ def content_of(metadata: StreamMetadata) -> Content:
             return Content.OPAQUE
 
 
-def read_frames(frames: Sequence[Frame], device: str, content: Content, batch: Batch) -> int:
-    """Do read_frame() for some frames of one stream; return how many gave False."""
+def read_frames(
+    frames: Sequence[Frame],
+    content: Content,
+    batch: Batch,
+    *,
+    device: str,
+    stream: str,
+    generation: int,
+) -> int:
+    """Do read_frame() for some frames of one generation; return how many gave False."""
     if content is not _OPAQUE:
         return sum([not read_frame(frame, device, content, batch) for frame in frames])
     add, received_ns = batch.others.append, batch.received_ns
-    for source, number, tick, payload, flags in frames:
-        stream, generation = source.metadata.id, source.parameters.generation
+    for _, number, tick, payload, flags in frames:
         fields = (device, stream, payload, tick, number, generation, flags, received_ns)
         add(_new_tuple(Opaque, fields))
     return 0

@@ -28,8 +28,10 @@ class Held:
     """One generation that the sink holds.
 
     Attributes:
+        stream: of which it is.
         received: its opener and counters.
         receiver: what holds it.
+        number: its number.
         is_backfilled: it has no live window: frames are acknowledged once they are stored.
         is_offline: it was begun while the gateway was away.
         stored_until: backfilled frames below are on disk.
@@ -40,12 +42,14 @@ class Held:
     """
 
     __slots__ = (
-        "is_backfilled", "is_offline", "last_frame_ns", "noted", "opened_monotonic_ns",
-        "opened_ns", "received", "receiver", "reported", "stored_until", "summary_seen",
+        "is_backfilled", "is_offline", "last_frame_ns", "noted", "number", "opened_monotonic_ns",
+        "opened_ns", "received", "receiver", "reported", "stored_until", "stream",
+        "summary_seen",
     )  # fmt: skip
 
     def __init__(
         self,
+        stream: "LiveStream",
         received: ReceivedGeneration,
         receiver: SegmentReceiver,
         *,
@@ -53,7 +57,9 @@ class Held:
         stored_until: int,
         monotonic_ns: int,
     ) -> None:
+        self.stream = stream
         self.received = received
+        self.number = received.opener.generation.number
         self.receiver = receiver
         self.is_backfilled = is_offline
         self.is_offline = is_offline

@@ -173,13 +173,14 @@ class StreamTable:
             generation, is_live=not is_offline, highest_frame=(offline_from or 0) - 1
         )
         held = Held(
+            live,
             received,
             receiver,
             is_offline=is_offline,
             stored_until=offline_from or 0,
             monotonic_ns=monotonic_ns,
         )
-        received.owner = live, held
+        received.owner = held
         live.held[generation.number] = held
         if not is_offline and len(same) >= LIVE_MOST:
             self.erase(stream.handle, same[0])
@@ -202,6 +203,7 @@ class StreamTable:
         held = stream.drop(number) if stream else None
         if stream is not None and held is not None:
             held.receiver.erase(handle, number)
+            held.received.owner = None  # or it would hold itself
             if held.receiver in self._compact:
                 self._compact[held.receiver].discard((handle, number))
             self.gone.append((stream, held))
@@ -259,8 +261,8 @@ class StreamTable:
         marks: list[FrameMark] = []
         self.segments += len(segments)
         for received, opened, size in self._open(segments, now, compact):
-            stream, held = received.owner
-            frames = opened
+            held: Held = received.owner
+            stream, frames = held.stream, opened
             stream.frames += len(opened)
             stream.payload_bytes += size
             stream.last_frame_ns = held.last_frame_ns = received_ns
@@ -272,21 +274,28 @@ class StreamTable:
                 frames = [frame for frame in opened if budget.take(len(frame.payload))]
                 stream.over_limit += len(opened) - len(frames)
             readings, pictures = len(batch.readings), len(batch.pictures)
-            stream.unreadable += read_frames(frames, stream.device, stream.content, batch)
+            stream.unreadable += read_frames(
+                frames,
+                stream.content,
+                batch,
+                device=stream.device,
+                stream=stream.id,
+                generation=held.number,
+            )
             if len(batch.readings) > readings:
                 stream.note(batch.readings[readings:])
             if len(batch.pictures) > pictures:
                 stream.footage.add(batch.pictures[pictures:])
             if held.is_backfilled:
-                number = held.generation.number
-                marks += [FrameMark(stream.handle, number, frame.number) for frame in frames]
+                marks += [FrameMark(stream.handle, held.number, frame.number) for frame in frames]
         for held in backfilled:
             marks += _summary_mark(held)
         batch.marks = marks
         return batch
 
     def _tap(self, received: ReceivedGeneration, segment: Buffer, what: OpenedSegment) -> None:
-        stream, held = received.owner
+        held: Held = received.owner
+        stream = held.stream
         budget = None if held.is_backfilled else stream.budget
         if (
             budget is not None
