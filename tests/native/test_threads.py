@@ -40,6 +40,18 @@ def together(*calls: Callable[[], Any], times: int = 12) -> list[Any]:
     return done
 
 
+def test_a_sealer_that_is_cleared_while_its_tick_begins_seals_nothing() -> None:
+    class Cleared(NativeFrameSealer):
+        def _advance(self, tick: int) -> None:
+            super()._advance(tick)
+            self.clear()  # as another thread may, just then
+
+    made = Cleared(generation(CHOSEN))
+    with pytest.raises(LocalProtocolError, match="another thread"):
+        made.seal(b"", 0)
+    assert made.frame_number == 0
+
+
 def test_threads_that_share_a_sealer_never_share_a_number() -> None:
     made = NativeFrameSealer(generation(CHOSEN))
     payload = bytes(200_000)
