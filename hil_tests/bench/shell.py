@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+#: What a command may take: far beyond what any takes on an emulated device on a busy host.
+PATIENCE_S = 300.0
+
 
 class DeviceError(Exception):
     """The device under test did not do what the test asked of it."""
@@ -41,7 +44,7 @@ class Shell(Protocol):
         command: str | Sequence[str],
         *,
         stdin: bytes = b"",
-        timeout_s: float = 60.0,
+        timeout_s: float = PATIENCE_S,
         check: bool = True,
     ) -> Completed:
         """Run a shell line, or a program with its arguments, and wait for its end."""

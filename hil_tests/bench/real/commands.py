@@ -4,9 +4,9 @@ import subprocess
 from collections.abc import Mapping
 
 from hil_tests.bench.capabilities import LackingError
-from hil_tests.bench.shell import DeviceError
+from hil_tests.bench.shell import PATIENCE_S, DeviceError
 
-_MOST_S = 60
+_MOST_S = PATIENCE_S
 
 
 class Commands:
@@ -47,7 +47,7 @@ class Commands:
                 line, shell=True, capture_output=True, text=True, timeout=_MOST_S, check=False
             )
         except subprocess.TimeoutExpired:
-            raise DeviceError(f"{line!r} was not done within {_MOST_S} s") from None
+            raise DeviceError(f"{line!r} was not done within {_MOST_S:g} s") from None
         if done.returncode != 0:
             said = (done.stderr + done.stdout)[-1000:].strip()
             raise DeviceError(f"[{self._name}] {key}: {line!r} exited {done.returncode}: {said}")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hil_tests.bench.shell import Completed, DeviceError
+from hil_tests.bench.shell import PATIENCE_S, Completed, DeviceError
 
 _POLL_S = 0.5
 
@@ -32,7 +32,7 @@ class RemoteShell:
         command: str | Sequence[str],
         *,
         stdin: bytes = b"",
-        timeout_s: float = 60.0,
+        timeout_s: float = PATIENCE_S,
         check: bool = True,
     ) -> Completed:
         """Run a shell line, or a program with its arguments, and wait for its end."""
@@ -80,7 +80,8 @@ class RemoteShell:
 
     def get_tree(self, source: str, target: Path) -> None:
         """Copy the content of a folder of the device into `target` here."""
-        packed = self.run(["tar", "-C", source, "-cf", "-", "."]).stdout
+        # 1: a file was written to meanwhile.
+        packed = self.run(f"tar -C {shlex.quote(source)} -cf - . || [ $? -eq 1 ]").stdout
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(target, filter="data")
 

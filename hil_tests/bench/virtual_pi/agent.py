@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hil_tests.bench.shell import Completed, DeviceError
+from hil_tests.bench.shell import PATIENCE_S, Completed, DeviceError
 
 POLL_SECONDS = 0.02
 CHUNK_BYTES = 1 << 20  # a reply or request is one JSON line; this keeps lines far below its limit
@@ -78,7 +78,7 @@ class GuestAgent:
         command: str | Sequence[str],
         *,
         stdin: bytes = b"",
-        timeout_s: float = 60.0,
+        timeout_s: float = PATIENCE_S,
         check: bool = True,
     ) -> Completed:
         """Run a shell line, or a program with its arguments, as root, and wait for its end."""
@@ -138,7 +138,8 @@ class GuestAgent:
 
     def get_tree(self, source: str, target: Path) -> None:
         """Copy the content of a folder of the guest into `target` on the host."""
-        self.run(f"tar -C {shlex.quote(source)} -cf /run/get.tar .")
+        # 1: a file was written to meanwhile.
+        self.run(f"tar -C {shlex.quote(source)} -cf /run/get.tar . || [ $? -eq 1 ]")
         with tarfile.open(fileobj=io.BytesIO(self.read("/run/get.tar"))) as archive:
             archive.extractall(target, filter="data")
         self.run("rm /run/get.tar")

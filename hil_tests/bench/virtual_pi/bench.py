@@ -21,7 +21,7 @@ from hil_tests.bench.wall_clock import WallClock
 
 COMMAND = "/opt/tickseal/bin/tickseal"
 PACKAGES = "/opt/tickseal/lib/python3.13/site-packages"
-INSTALL_SECONDS = 240
+INSTALL_SECONDS = 600
 
 
 class VirtualBench:

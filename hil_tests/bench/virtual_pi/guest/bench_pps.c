@@ -4,7 +4,8 @@
  *
  * When loaded, the edges fall on the wall clock's whole seconds. From then on they follow the
  * monotonic clock, as a GPS receiver goes its own way: a test that steps the wall clock sees the
- * edges stay where they were.
+ * edges stay where they were. An edge is stamped with the moment at which it was due, as a latch in
+ * hardware does it, however late an emulated processor gets to it.
  *
  *	/sys/module/bench_pps/parameters/offset_ns	moves the edges (a receiver that lies)
  *	/sys/module/bench_pps/parameters/enabled	0: no edges (an antenna unplugged)
@@ -30,6 +31,7 @@ static enum hrtimer_restart bench_pps_edge(struct hrtimer *edge)
 	struct pps_event_time stamp;
 
 	pps_get_ts(&stamp);
+	stamp.ts_real = ktime_to_timespec64(ktime_mono_to_real(hrtimer_get_expires(edge)));
 	if (READ_ONCE(enabled))
 		pps_event(pps, &stamp, PPS_CAPTUREASSERT, NULL);
 	do
