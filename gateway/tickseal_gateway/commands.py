@@ -139,8 +139,11 @@ def _show_invites(
         return
     typer.echo(_qr_code(made["token"]))
     typer.echo(made["token"])
+    way = f"On the device:  tickseal {command} enrol TOKEN"
+    if not (made["hybrid"] or is_sink):
+        way = "With the board plugged in:  tickseal mcu flash --invite TOKEN"
     typer.echo(
-        f"\nOn the device:  tickseal {command} enrol TOKEN\n"
+        f"\n{way}\n"
         f"For {made['name'] or 'one device'}, once, for {printing.until(made['expires_ns'])}, "
         f"{'hybrid' if made['hybrid'] else 'classical'}; it reaches the gateway at "
         f"{', '.join(made['addresses'])}. Keep the token secret until it is used."
