@@ -15,6 +15,7 @@ from running_gateway import GatewayFactory
 from tickseal_gateway.readings import Batch, Reading
 from tickseal_gateway.table import StreamTable
 from tickseal_gateway.view import View
+from waiting import PATIENCE_S
 
 from tickseal.opening import Buffer
 
@@ -57,7 +58,7 @@ class Ledger:
         seen = Counter((one.stream, one.generation, one.frame, one.name) for one in self.readings)
         return [key for key, times in seen.items() if times > 1]
 
-    async def more(self, frames: int = 3, *, within_s: float = 15) -> float:
+    async def more(self, frames: int = 3, *, within_s: float = PATIENCE_S) -> float:
         """Wait for so many further frames; return the seconds that it took."""
         start, wanted = time.monotonic(), len(self.counts()) + frames
         async with asyncio.timeout(within_s):
@@ -65,7 +66,7 @@ class Ledger:
                 await asyncio.sleep(0.01)
         return time.monotonic() - start
 
-    async def new_generation(self, *, within_s: float = 15) -> float:
+    async def new_generation(self, *, within_s: float = PATIENCE_S) -> float:
         """Wait for a frame of a generation that was not seen yet; return the seconds it took."""
         start, known = time.monotonic(), {one.generation for one in self.readings}
         async with asyncio.timeout(within_s):
@@ -76,7 +77,7 @@ class Ledger:
 
 async def settled(view: View) -> None:
     """Wait until nothing of the past is under way to the gateway's disk."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while any(one["backfilling"] for one in view.snapshot()["streams"]):
             await asyncio.sleep(0.02)
         await asyncio.sleep(0)

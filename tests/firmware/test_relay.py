@@ -15,6 +15,7 @@ from board import STREAM
 from cable import TestCable
 from running_gateway import TICKSEAL, GatewayFactory, run
 from tickseal_edge.relay import Relay
+from waiting import PATIENCE_S
 
 from bench import Ledger, invite, make_board
 from tickseal import primitives
@@ -74,7 +75,7 @@ def test_boards_come_and_go_and_the_others_stream_on(
 
     async def all_stream() -> None:
         ledger.readings.clear()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             while streaming() != {f"board/{number}" for number in range(BOARDS)}:
                 await asyncio.sleep(0.02)
 
@@ -185,7 +186,7 @@ def test_neither_its_memory_nor_its_disk_nor_the_cable_has_what_opens_a_frame(
             board.invite(token)
             board.start()
             async with relay_process(gateway, cable.host, disk) as process:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     while len(ledger.readings) < 40:
                         await asyncio.sleep(0.02)
                 places["memory"] = memory_of(process)

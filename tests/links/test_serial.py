@@ -6,6 +6,8 @@ import tty
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from waiting import PATIENCE_S
+
 from tickseal.core import cable
 from tickseal.core.cobs import PacketReader, encode
 from tickseal.links.serial import SerialServer
@@ -61,7 +63,7 @@ def run(
         server = SerialServer(SerialSettings(port=board.port), handler)
         serving = asyncio.create_task(server.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not server.is_open:
                     await asyncio.sleep(0.001)
                 await scenario(board, server, serving)
