@@ -69,7 +69,7 @@ def test_an_invite_is_shown_as_text_and_as_a_code(gateways: GatewayFactory) -> N
     lines = shown.stdout.splitlines()
     (line,) = [line for line in lines if line.startswith("tks1_")]
     assert not InviteToken.parse(line).hybrid
-    assert "tickseal edge enrol TOKEN" in shown.stdout
+    assert "tickseal mcu flash --invite TOKEN" in shown.stdout
 
 
 @pytest.mark.parametrize(
