@@ -15,10 +15,11 @@ from hil_tests.bench.capabilities import Bench, LackingError
 from hil_tests.bench.edge import Edge
 from hil_tests.bench.gateway import Gateway
 from hil_tests.bench.real.bench import RealBench
-from hil_tests.bench.shell import Shell
+from hil_tests.bench.shell import DeviceError, Shell
 from hil_tests.bench.virtual_pi.bench import VirtualBench
 
 LONGEST = "test_power_cuts.py"
+LOGGED = 5000
 DEFAULT_BENCH = Path(__file__).parent / "bench.toml"
 
 
@@ -56,6 +57,22 @@ def pytest_pyfunc_call() -> Generator[None, object, object]:
         return (yield)
     except LackingError as lacking:
         pytest.skip(str(lacking))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what the device and the gateway logged: it may not happen again soon."""
+    report = yield
+    if report.when == "call" and report.failed and isinstance(item, pytest.Function):
+        for name in ("edge", "gateway"):
+            used = item.funcargs.get(name)
+            with contextlib.suppress(DeviceError):
+                if isinstance(used, Edge | Gateway):
+                    log = used.log if isinstance(used, Edge) else used.log.read_text()
+                    report.sections.append((f"log of the {name}", log[-LOGGED:]))
+    return report
 
 
 @pytest.fixture(scope="session")

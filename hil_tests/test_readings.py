@@ -1,12 +1,12 @@
 """What a sensor's registers hold arrives at the gateway, and nothing that they do not hold."""
 
 import pytest
+from waiting import eventually
 
 from hil_tests.bench import bme280
 from hil_tests.bench.capabilities import I2C, Clock
 from hil_tests.bench.edge import Edge
 from hil_tests.bench.gateway import Gateway, Row
-from hil_tests.bench.waiting import eventually
 
 STREAM = "bench/bme280"
 CONFIG = f"""
@@ -26,99 +26,103 @@ readings = [
 CELSIUS, PASCAL = 0.01, 1.0
 
 
-def newest_ns(gateway: Gateway) -> int:
-    return max((row.time_ns for row in gateway.rows(STREAM)), default=0)
+RAW = {"old": bme280.RAW_TEMPERATURE, "new": bme280.RAW_TEMPERATURE + 40_000}
+UNITS = {"temperature": "Cel", "pressure": "Pa"}
 
 
-def taken_after(gateway: Gateway, since_ns: int, count: int = 10) -> list[Row]:
-    """Wait for readings that the device took after one that has arrived; return all of them."""
-    return eventually(
-        lambda: found if len(found := gateway.rows(STREAM, since_ns=since_ns + 1)) >= count else [],
-        what=f"{count} new readings",
+def start(edge: Edge, gateway: Gateway, i2c: I2C) -> str:
+    """Let the device read; return the generation of what it sends."""
+    edge.start(CONFIG.format(bus=i2c.bus))
+    gateway.more_frames(STREAM, 1)
+    return str(gateway.stream(STREAM)["generation"])
+
+
+def spoilt(gateway: Gateway) -> tuple[int, int, dict[str, int]]:
+    stream = gateway.stream(STREAM)
+    return stream.get("missing", 0), stream.get("unreadable", 0), stream.get("refusals", {})
+
+
+def states(gateway: Gateway, generation: str, name: str = "temperature") -> list[str]:
+    """Return what a reading was, in order; what no register held is "invented"."""
+    found: list[str] = []
+    for row in gateway.rows(STREAM):
+        if row.generation == generation and row.name == name:
+            state = state_of(row)
+            if found[-1:] != [state]:
+                found.append(state)
+    return found
+
+
+def state_of(row: Row) -> str:
+    if row.value is None:
+        return "failed"
+    for state, raw in RAW.items():
+        if row.name == "temperature":
+            truth = pytest.approx(bme280.celsius(raw), abs=CELSIUS)
+        else:
+            truth = pytest.approx(bme280.pascal(raw), abs=PASCAL)
+        if row.value == truth and row.unit == UNITS[row.name]:
+            return state
+    return "invented"
+
+
+def wait_for(gateway: Gateway, generation: str, *expected: str) -> None:
+    """Wait until readings have been one after the other what is expected, and nothing besides.
+
+    What is on its way still, when the test moves a register, is not held against it.
+    """
+    eventually(
+        lambda: states(gateway, generation)[-1:] == [expected[-1]],
+        what=lambda: f"{expected}, not {states(gateway, generation)}",
     )
-
-
-def settled(gateway: Gateway) -> int:
-    """Return the time of a reading that was taken after all that the test has done so far."""
-    gateway.more_frames(STREAM, 3)  # more than can be on its way
-    return newest_ns(gateway)
+    assert states(gateway, generation) == list(expected)
 
 
 def test_readings_equal_the_registers(edge: Edge, gateway: Gateway, i2c: I2C) -> None:
-    bme280.set_registers(i2c, bme280.RAW_TEMPERATURE)
-    edge.start(CONFIG.format(bus=i2c.bus))
-    for raw in (bme280.RAW_TEMPERATURE, bme280.RAW_TEMPERATURE + 40_000):
-        bme280.set_registers(i2c, raw)
-        rows = taken_after(gateway, settled(gateway))
-        assert {(row.name, row.unit) for row in rows} == {
-            ("temperature", "Cel"),
-            ("pressure", "Pa"),
-        }
-        for row in rows:
-            if row.name == "temperature":
-                assert row.value == pytest.approx(bme280.celsius(raw), abs=CELSIUS)
-            else:
-                assert row.value == pytest.approx(bme280.pascal(raw), abs=PASCAL)
-    stream = gateway.stream(STREAM)
-    assert (stream["missing"], stream["unreadable"], stream["refusals"]) == (0, 0, {})
+    before = spoilt(gateway)
+    bme280.set_registers(i2c, RAW["old"])
+    generation = start(edge, gateway, i2c)
+    wait_for(gateway, generation, "old")
+    bme280.set_registers(i2c, RAW["new"])
+    wait_for(gateway, generation, "old", "new")
+    gateway.more_frames(STREAM)
+    assert states(gateway, generation) == ["old", "new"]
+    assert states(gateway, generation, "pressure") == ["old", "new"]
+    assert spoilt(gateway) == before
 
 
 def test_an_unplugged_sensor_is_marked_and_comes_back(
     edge: Edge, gateway: Gateway, i2c: I2C
 ) -> None:
-    bme280.set_registers(i2c, bme280.RAW_TEMPERATURE)
-    edge.start(CONFIG.format(bus=i2c.bus))
-    plugged_ns = settled(gateway)
+    bme280.set_registers(i2c, RAW["old"])
+    generation = start(edge, gateway, i2c)
+    wait_for(gateway, generation, "old")
     i2c.unplug(bme280.ADDRESS)
-    eventually(
-        lambda: any(row.value is None for row in gateway.rows(STREAM, since_ns=plugged_ns)),
-        what="a reading that is marked as failed",
-    )
+    wait_for(gateway, generation, "old", "failed")
     eventually(lambda: "does not answer" in edge.log, what="the device says that it is gone")
-    gone_ns = newest_ns(gateway)
     i2c.plug(bme280.ADDRESS)
-    taken_after(gateway, gone_ns)
+    wait_for(gateway, generation, "old", "failed", "old")
     # What it reads now is no memory of what was.
-    bme280.set_registers(i2c, bme280.RAW_TEMPERATURE + 40_000)
-    taken_after(gateway, settled(gateway))
-
-    rows = [row for row in gateway.rows(STREAM, since_ns=plugged_ns) if row.name == "temperature"]
-    assert states(rows) == ["old", "failed", "old", "new"]
-
-
-def states(rows: list[Row]) -> list[str]:
-    """Return what the temperatures were, in order; anything that no register held is "invented"."""
-    truth = {
-        "old": bme280.celsius(bme280.RAW_TEMPERATURE),
-        "new": bme280.celsius(bme280.RAW_TEMPERATURE + 40_000),
-    }
-    found: list[str] = []
-    for row in rows:
-        state = "failed" if row.value is None else "invented"
-        for name, celsius in truth.items():
-            if row.value == pytest.approx(celsius, abs=CELSIUS):
-                state = name
-        if found[-1:] != [state]:
-            found.append(state)
-    return found
+    bme280.set_registers(i2c, RAW["new"])
+    wait_for(gateway, generation, "old", "failed", "old", "new")
 
 
 def test_a_value_that_the_sensor_cannot_have_measured_is_marked(
     edge: Edge, gateway: Gateway, i2c: I2C
 ) -> None:
     bme280.set_registers(i2c, 0xFFFFF)  # far beyond 85 degrees Celsius
-    edge.start(CONFIG.format(bus=i2c.bus))
-    rows = taken_after(gateway, settled(gateway))
-    assert all(row.value is None for row in rows if row.name == "temperature")
+    generation = start(edge, gateway, i2c)
+    gateway.more_frames(STREAM)
+    wait_for(gateway, generation, "failed")
 
 
 def test_the_doctor_finds_nothing_to_mend(
     edge: Edge, gateway: Gateway, i2c: I2C, clock: Clock
 ) -> None:
-    bme280.set_registers(i2c, bme280.RAW_TEMPERATURE)
+    bme280.set_registers(i2c, RAW["old"])
     clock.vouch(-clock.offset_ns(), error_ns=10_000_000)
     edge.start(CONFIG.format(bus=i2c.bus))
     gateway.more_frames(STREAM, 1)
     said = edge.run_command("doctor")  # fails where something is wrong
     assert f"{STREAM} " in said
-    assert "connected to bench" in said
+    assert "connected to test gateway" in said

@@ -2,16 +2,17 @@
 
 import contextlib
 import io
+import math
 import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from waiting import eventually
 
 from hil_tests.bench.capabilities import I2C, PPS, PTP, Cable, Camera, Clock, Network, Power
 from hil_tests.bench.shell import Shell
@@ -118,10 +119,10 @@ def test_pps_edges_can_lie(shell: Shell, pps: PPS) -> None:
 
 
 def edge_fraction_ns(shell: Shell, pps: PPS) -> int:
-    """Return where in the wall clock's second the last but first edge lies."""
-    text = shell.run(f"timeout 2.5 ppstest {pps.device}", check=False).text
+    """Return where in the wall clock's second the second edge from now on lies."""
+    text = shell.run(f"stdbuf -oL ppstest {pps.device} | grep -m 2 assert").text
     edges = re.findall(r"assert \d+\.(\d{9})", text)
-    assert len(edges) >= 2, text
+    assert len(edges) == 2, text
     return int(edges[-1])
 
 
@@ -153,20 +154,22 @@ def test_a_ptp_master_is_followed_lost_and_found(ptp: PTP) -> None:
 def test_a_ptp_master_can_lie(ptp: PTP) -> None:
     ptp.start_master(lie_ns=30 * MILLISECOND_NS)
     wait_for_port_state(ptp, "SLAVE")
-    assert ptp.master_offset_ns() == pytest.approx(-30 * MILLISECOND_NS, abs=5 * MILLISECOND_NS)
+    # Both stamp in software: what a busy machine holds up differs by as much.
+    eventually(
+        lambda: abs(ptp.master_offset_ns() + 30 * MILLISECOND_NS) < 5 * MILLISECOND_NS,
+        what=lambda: f"the offset is the lie, not {ptp.master_offset_ns()} ns",
+    )
 
 
-def wait_for_port_state(ptp: PTP, state: str, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while (now := ptp.port_state()) != state:
-        assert time.monotonic() < deadline, f"the port is {now}, not {state}"
+def wait_for_port_state(ptp: PTP, state: str) -> None:
+    eventually(lambda: ptp.port_state() == state, what=lambda: f"{state}, not {ptp.port_state()}")
 
 
 def test_the_usb_serial_cable_carries_bytes_both_ways(shell: Shell, cable: Cable) -> None:
     script = f"""
 import os, serial
-host = serial.Serial({cable.host_end!r}, timeout=5, exclusive=True)
-board = serial.Serial({cable.board_end!r}, timeout=5)
+host = serial.Serial({cable.host_end!r}, timeout=50, exclusive=True)
+board = serial.Serial({cable.board_end!r}, timeout=50)
 sent = bytes(range(256)) * 4
 for one, other in ((host, board), (board, host)):
     one.write(sent)
@@ -240,37 +243,52 @@ import socket, sys, time
 there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 there.settimeout(0.5)
 times = []
-for _ in range(6):
+for number in range(6):
     start = time.monotonic()
-    there.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
+    there.sendto(bytes([number]), (sys.argv[1], int(sys.argv[2])))
     try:
-        there.recv(10)
+        while there.recv(10) != bytes([number]):
+            pass  # an answer that came too late
     except TimeoutError:
         continue
     times.append(time.monotonic() - start)
-print(min(times))
+print(min(times, default="inf"))
 """
 
 
 def round_trip_s(shell: Shell, network: Network, port: int) -> float:
+    """Return the shortest of a few; infinity where nothing came back."""
     command = [PYTHON, "-c", ROUND_TRIPS, network.gateway_address, str(port)]
     return float(shell.run(command).text)
 
 
+def wait_for_round_trip(
+    shell: Shell, network: Network, port: int, below_s: float, at_least_s: float = 0.0
+) -> None:
+    """Wait until a busy machine has given one that was held up by nothing but the network."""
+    said: list[float] = []
+
+    def is_short() -> bool:
+        said.append(round_trip_s(shell, network, port))
+        return said[-1] < below_s
+
+    eventually(is_short, what=lambda: f"a round trip below {below_s} s: {said}")
+    assert min(said) >= at_least_s
+
+
 def test_netem_delays_both_directions(shell: Shell, network: Network) -> None:
     with echo_on_the_bench() as port:
-        assert round_trip_s(shell, network, port) < 0.1
+        wait_for_round_trip(shell, network, port, 0.1)
         network.impair("delay 100ms")
-        assert 0.2 <= round_trip_s(shell, network, port) < 0.3
+        wait_for_round_trip(shell, network, port, 0.3, at_least_s=0.2)
 
 
 def test_nothing_passes_while_the_network_cable_is_out(shell: Shell, network: Network) -> None:
     with echo_on_the_bench() as port:
         network.set_plugged(plugged=False)
-        command = [PYTHON, "-c", ROUND_TRIPS, network.gateway_address, str(port)]
-        assert shell.run(command, check=False).returncode != 0
+        assert math.isinf(round_trip_s(shell, network, port))
         network.set_plugged(plugged=True)
-        assert round_trip_s(shell, network, port) < 0.1
+        wait_for_round_trip(shell, network, port, 0.1)
 
 
 def test_a_power_cut_keeps_what_was_fsynced_and_nothing_else(shell: Shell, power: Power) -> None:

@@ -10,10 +10,15 @@ PATIENCE_S = 120.0
 _PAUSE_S = 0.01
 
 
-def eventually(look: Callable[[], T], what: str = "it") -> T:
-    """Return what look() gives once it is true."""
+def eventually(look: Callable[[], T], what: str | Callable[[], str] = "it") -> T:
+    """Return what look() gives once it is true.
+
+    Args:
+        what: is waited for; a function is asked when it did not happen.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while not (found := look()):
-        assert time.monotonic() < deadline, f"never happened: {what}"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never happened: {what if isinstance(what, str) else what()}")
         time.sleep(_PAUSE_S)
     return found

@@ -77,19 +77,23 @@ class Process:
 
 
 class Gateway(Process):
-    """The gateway; its port stays the same over restarts."""
+    """The gateway; its port stays the same over restarts.
 
-    def __init__(self, folder: Path, port: int) -> None:
+    Args:
+        more: further lines of its configuration.
+    """
+
+    def __init__(self, folder: Path, port: int, *, host: str = "127.0.0.1", more: str = "") -> None:
         config = (
-            f'[gateway]\nname = "test gateway"\nstate = {{state}}\nhost = "127.0.0.1"\n'
-            f"port = {port}\n[page]\nenabled = false\n"
+            f'[gateway]\nname = "test gateway"\nstate = {{state}}\nhost = "{host}"\n'
+            f"port = {port}\n[page]\nenabled = false\n{more}"
         )
         super().__init__("gateway", folder, config)
 
     def start(self, *arguments: str) -> None:
         """Start it and wait until it answers."""
         super().start(*arguments)
-        eventually(self.status, what="the gateway answers")
+        eventually(self.status, what=f"the gateway answers; see {self.log}")
 
     def status(self) -> dict[str, Any]:
         """Return the status; empty while it does not run."""

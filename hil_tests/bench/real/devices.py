@@ -1,10 +1,10 @@
 """What is around a real device, as a test handles it."""
 
-from hil_tests.bench.impairment import Impairment
-from hil_tests.bench.ptp_management import PTPManagement
+from hil_tests.bench.impaired_network import ImpairedNetwork
+from hil_tests.bench.ptp_port import PTPPort
 from hil_tests.bench.real.commands import Commands
 from hil_tests.bench.real.remote_shell import RemoteShell
-from hil_tests.bench.wall_clock import WallClock, step
+from hil_tests.bench.wall_clock import WallClock
 
 _BOOT_S = "180"
 
@@ -121,15 +121,16 @@ class RealPPS:
         self._commands.run("restore")
 
 
-class RealPTP:
+class RealPTP(PTPPort):
     """A master that commands start, and a ptp4l that runs on the device."""
 
     def __init__(self, commands: Commands, shell: RemoteShell) -> None:
+        super().__init__(
+            shell,
+            commands.text("device", "/dev/ptp0"),
+            commands.text("management_socket", "/run/ptp4l"),
+        )
         self._commands = commands
-        self._shell = shell
-        self.device = commands.text("device", "/dev/ptp0")
-        self.management_socket = commands.text("management_socket", "/run/ptp4l")
-        self._management = PTPManagement(shell, self.management_socket)
 
     def start_master(self, *, lie_ns: int = 0) -> None:
         """Start it, or start it anew with another lie."""
@@ -138,18 +139,6 @@ class RealPTP:
     def stop_master(self) -> None:
         """Stop it."""
         self._commands.run("stop_master")
-
-    def port_state(self) -> str:
-        """Return the state of the device's own port."""
-        return self._management.port_state()
-
-    def master_offset_ns(self) -> int:
-        """Return how far the device finds itself ahead."""
-        return self._management.master_offset_ns()
-
-    def step_device_ns(self, delta_ns: int) -> None:
-        """Step the device's hardware clock."""
-        step(self._shell, self.device, delta_ns)
 
     def prepare(self) -> None:
         """Begin without a master."""
@@ -188,30 +177,15 @@ class RealCable:
         """Leave it as it is."""
 
 
-class RealNetwork:
+class RealNetwork(ImpairedNetwork):
     """The network card that leads to the bench; not the way of the shell."""
 
     def __init__(self, commands: Commands, shell: RemoteShell) -> None:
+        super().__init__(shell, commands.text("interface", "eth0"))
         self._commands = commands
         self.gateway_address = commands.text("gateway_address")
         self.listen_host = commands.text("listen_host", self.gateway_address)
-        self._impairment = Impairment(shell, commands.text("interface", "eth0"))
-        self._is_plugged = True
 
-    def impair(self, rule: str) -> None:
-        """Treat both directions by a netem rule."""
-        self._impairment.impose(rule)
-
-    def set_plugged(self, *, plugged: bool) -> None:
+    def move_cable(self, *, plugged: bool) -> None:
         """Pull the cable out, or put it in."""
         self._commands.run("plug" if plugged else "unplug")
-        self._is_plugged = plugged
-
-    def prepare(self) -> None:
-        """Take it as it is."""
-
-    def restore(self) -> None:
-        """Make the cable good and put it in."""
-        if not self._is_plugged:
-            self.set_plugged(plugged=True)
-        self._impairment.clear()

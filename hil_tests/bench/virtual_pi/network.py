@@ -1,62 +1,42 @@
 """The virtual Pi's network: a cable to be pulled or made bad, and a PTP master on another."""
 
-from hil_tests.bench.impairment import Impairment
-from hil_tests.bench.ptp_management import PTPManagement
+from hil_tests.bench.impaired_network import ImpairedNetwork
+from hil_tests.bench.ptp_port import PTPPort
 from hil_tests.bench.shell import Service, Shell
 from hil_tests.bench.virtual_pi.devices import load
 from hil_tests.bench.virtual_pi.machine import HOST_ADDRESS, Machine
-from hil_tests.bench.wall_clock import step
 
 LARGEST_LIE_NS = 2**31 - 1
 
 
-class VirtualNetwork:
+class VirtualNetwork(ImpairedNetwork):
     """eth0 of the guest, which reaches the host's 127.0.0.1 by QEMU's user networking."""
 
     listen_host = "127.0.0.1"
     gateway_address = HOST_ADDRESS
-    interface = "eth0"
 
     def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.agent, "eth0")
         self._machine = machine
-        self._impairment = Impairment(machine.agent, self.interface)
-        self._is_plugged = True
 
-    def impair(self, rule: str) -> None:
-        """Treat both directions by a netem rule."""
-        self._impairment.impose(rule)
-
-    def set_plugged(self, *, plugged: bool) -> None:
+    def move_cable(self, *, plugged: bool) -> None:
         """Pull the cable out of the card, or put it in."""
         self._machine.set_cable(plugged=plugged)
-        self._is_plugged = plugged
-
-    def prepare(self) -> None:
-        """Take it as it is: good, and plugged in."""
-
-    def restore(self) -> None:
-        """Make the cable good and put it in."""
-        if not self._is_plugged:
-            self.set_plugged(plugged=True)
-        self._impairment.clear()
 
 
-class VirtualPTP:
+class VirtualPTP(PTPPort):
     """Two ptp4l with a cable between their network namespaces, and the clock of bench_ptp.
 
     Both ends stamp with the same system clock, so the ptp4l of the device must not steer it: it may
     not step it, and slew it by one part in a thousand million at most.
     """
 
-    device = "/dev/ptp0"
-    management_socket = "/run/ptp4l"
     namespace = "ptp-master"
 
     def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+        super().__init__(shell, "/dev/ptp0", "/run/ptp4l")
         self._master = Service(shell, "bench-ptp-master")
         self._slave = Service(shell, "bench-ptp-slave")
-        self._management = PTPManagement(shell, self.management_socket)
 
     def prepare(self) -> None:
         """Load the hardware clock, lay the cable, and start the device's own ptp4l."""
@@ -84,19 +64,6 @@ class VirtualPTP:
     def stop_master(self) -> None:
         """Stop it."""
         self._master.stop()
-
-    def port_state(self) -> str:
-        """Return the port state of the device's own ptp4l."""
-        return self._management.port_state()
-
-    def master_offset_ns(self) -> int:
-        """Return how far the device's ptp4l finds itself ahead of the master."""
-        return self._management.master_offset_ns()
-
-    def step_device_ns(self, delta_ns: int) -> None:
-        """Step the hardware clock."""
-        self.prepare()
-        step(self._shell, self.device, delta_ns)
 
     def restore(self) -> None:
         """Stop both, and take cable and clock away."""

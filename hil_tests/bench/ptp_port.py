@@ -1,19 +1,22 @@
-"""What a device's ptp4l says of itself."""
+"""A device's PTP port: what its ptp4l says of itself, and its hardware clock."""
 
 from hil_tests.bench.shell import DeviceError, Shell
+from hil_tests.bench.wall_clock import step
 
 
-class PTPManagement:
-    """Asks one ptp4l.
+class PTPPort:
+    """Asks one ptp4l, and steps its clock.
 
     Args:
         shell: on the device.
-        socket: its management socket.
+        device: the hardware clock.
+        management_socket: where ptp4l answers management messages.
     """
 
-    def __init__(self, shell: Shell, socket: str) -> None:
+    def __init__(self, shell: Shell, device: str, management_socket: str) -> None:
         self._shell = shell
-        self._socket = socket
+        self.device = device
+        self.management_socket = management_socket
 
     def port_state(self) -> str:
         """Return the state of its port, such as "SLAVE"."""
@@ -23,8 +26,12 @@ class PTPManagement:
         """Return how far it finds itself ahead of the master."""
         return int(self._ask("TIME_STATUS_NP", "master_offset"))
 
+    def step_device_ns(self, delta_ns: int) -> None:
+        """Step the hardware clock."""
+        step(self._shell, self.device, delta_ns)
+
     def _ask(self, what: str, key: str) -> str:
-        command = ["pmc", "-u", "-b", "0", "-s", self._socket, f"GET {what}"]
+        command = ["pmc", "-u", "-b", "0", "-s", self.management_socket, f"GET {what}"]
         for line in self._shell.run(command).text.splitlines():
             words = line.split()
             if words[:1] == [key]:
