@@ -1,4 +1,4 @@
-"""Who the board is, in flash: whole whenever power goes, written once, and no key of streams."""
+"""Who the board is, in flash: whole whenever the power goes, written once, no key of streams."""
 
 import asyncio
 import builtins
