@@ -95,8 +95,9 @@ class Room:
         connection.execute("DELETE FROM samples WHERE number < ?", (first + min(count, _AT_ONCE),))
         (oldest_ns,) = connection.execute(
             "SELECT time_ns FROM samples ORDER BY number LIMIT 1"
-        ).fetchone() or (time.time_ns(),)
-        _drop_generations(connection, oldest_ns)
+        ).fetchone() or (0,)
+        if oldest_ns < time.time_ns():  # or else the clock of its device was wrong
+            _drop_generations(connection, oldest_ns)
         return _used(connection) <= self._size_most
 
     def _drop_over_quota(self, connection: sqlite3.Connection) -> bool:
