@@ -178,9 +178,9 @@ static PyObject *seal(Sealer *self, const Py_buffer *payload, PyObject *tick, He
 static PyObject *seal_object(PyObject *object, PyObject *given, PyObject *tick, PyObject *flags,
                              PyObject *kind) {
     unsigned long flag_bits = flags != NULL ? PyLong_AsUnsignedLongMask(flags) : 0;
-    unsigned long number = kind != NULL ? PyLong_AsUnsignedLongMask(kind) : 0;
-    if (!PyErr_Occurred() && number > 1)
-        PyErr_Format(LocalProtocolError, "a frame is of kind 0 or 1, not %lu", number);
+    long number = kind != NULL ? PyLong_AsLong(kind) : 0;
+    if (!PyErr_Occurred() && (number < 0 || number > 1))
+        PyErr_Format(LocalProtocolError, "a frame is of kind 0 or 1, not %ld", number);
     Header header = {.kind = (unsigned)number, .flags = flag_bits & (BACKFILL | HOLDOVER)};
     Py_buffer payload;
     if (PyErr_Occurred() || PyObject_GetBuffer(given, &payload, PyBUF_SIMPLE) != 0)
