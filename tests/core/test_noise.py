@@ -188,3 +188,21 @@ def test_erases_the_keys_that_it_can():
     secret = exporter._secret
     exporter.initial_secret("a", 1)
     assert secret == bytes(32)
+
+
+def test_a_handshake_that_ends_erases_its_ephemeral_key():
+    state = HandshakeState(
+        primitives,
+        lambda size: b"e" * size,
+        K_PSK0,
+        initiator=True,
+        prologue=b"",
+        private=b"s" * 32,
+        peer_public=b"r" * 32,
+        psk=b"p" * 32,
+    )
+    state.write_message()
+    key = state._own["e"]
+    assert key == b"e" * 32
+    state.split()
+    assert key == bytes(32)

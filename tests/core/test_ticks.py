@@ -69,3 +69,14 @@ def test_every_tick_of_the_widest_window_is_rebuilt():
     base = ticks.tick_base(lower, upper, 4)
     for tick in range(lower - 1, upper + 1):
         assert ticks.rebuild(tick & 15, base, 4) == tick
+
+
+def test_the_window_opens_and_closes_to_the_nanosecond():
+    def window(now):
+        return ticks.tick_window(
+            now, now, t0_ns=1000, interval_ns=100, past_ns=250, skew_ns=150, bits=24
+        )
+
+    # Tick 3 lasts until 1400: it is late from 1400 + 250 on, and early until 1300 - 150.
+    assert [window(now)[0] for now in (1649, 1650)] == [3, 4]
+    assert [window(now)[1] for now in (1149, 1150)] == [2, 3]
