@@ -85,3 +85,11 @@ def test_a_pulse_that_no_second_explains_is_not_believed():
     exchange(clock, SECOND // 2, trip_ns=20_000_000)
     clock.pulse(SECOND + 300_000_000)
     assert clock.now(SECOND + 300_000_000)[2] == "gateway"
+
+
+def test_a_pulse_is_not_believed_while_it_could_be_that_of_the_second_before():
+    clock = Clock()
+    # Known to half a second either way.
+    exchange(clock, SECOND // 2, trip_ns=900_000_000, width_ns=50_000_000)
+    clock.pulse(2 * SECOND)
+    assert clock.now(2 * SECOND)[2] == "gateway"
