@@ -169,9 +169,11 @@ def test_a_full_disk_is_an_alarm_and_nothing_is_acknowledged_that_is_not_on_it(
                         sent += 1
                     await asyncio.sleep(0.1)
                 assert "the disk is full: make room" in alarms(view)["output_store"]
+                # Some more may have found room meanwhile: what was said before is there now.
                 said = acknowledged(device)
-                assert said < sent
-                assert stored(path) == list(range(said))
+                kept = stored(path)
+                assert kept == list(range(len(kept)))
+                assert said <= len(kept)
                 ballast.unlink()
                 device.backfill(sealer, frames[sent:])
                 await device.stored(number, 60)
