@@ -97,6 +97,13 @@ def test_numbers_frames_from_0_without_a_gap():
     assert numbers == [0, 1, 2, 3, 4]
 
 
+def test_no_tick_goes_back_within_an_epoch_either():
+    for depth in (0, 2):
+        source = sealer(depth=depth)
+        source.seal(b"", 3)
+        assert raises(LocalProtocolError, source.seal, b"", 2)
+
+
 def test_starts_at_tick_0_at_the_earliest():
     for depth in (0, 2):
         try:
