@@ -38,7 +38,7 @@ def test_the_same_tests_run_on_real_wires(bench: Bench, tmp_path: Path) -> None:
         pytest.skip("this bench is one of real wires")
     with real_bench(tmp_path) as file:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-rs", "--bench", str(file)]
+            [sys.executable, "-m", "pytest", "-q", "-rs", f"--bench={file}"]
             + [f"hil_tests/{test}" for test in TESTS],
             cwd=CHECKOUT,
             capture_output=True,
