@@ -147,7 +147,7 @@ class Connection:
             case ev.RecallRequested():
                 self._controller.spawn(self._controller.recalls.answer(self, event))
             case ev.SessionClosed():
-                self._log_end(event)
+                self._note_end(event)
 
     def _note_clock(self, event: ev.ClockDisagreement | ev.ClockAgreement | ev.AlarmRaised) -> None:
         clocks = self._controller.clocks
@@ -350,6 +350,8 @@ class Connection:
     def _named(self) -> str:
         return self.device.name if self.device else self.address
 
-    def _log_end(self, event: ev.SessionClosed) -> None:
+    def _note_end(self, event: ev.SessionClosed) -> None:
+        if self.device is not None and event.reason is ev.CloseReason.SILENT:
+            self._controller.table.cut_off(self.device.id)
         level = logging.INFO if self.device else logging.DEBUG
         _logger.log(level, "%s: the session ended: %s %s", self._named, event.reason, event.detail)

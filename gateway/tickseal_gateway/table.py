@@ -241,6 +241,22 @@ class StreamTable:
         held.received.opener.announce(*ticks)
         held.is_backfilled = True
 
+    def cut_off(self, device_id: int) -> None:
+        """Take no more live segments of what a device has open, since it fell silent.
+
+        It seals on until it notices, and announces all of that later. A datagram that the network
+        held meanwhile must not come first: once opened, it would erase the keys of what lies more
+        than a window before it.
+        """
+        for stream in self.of_device(device_id):
+            for held in stream.held.values():
+                if not held.is_backfilled:
+                    parameters, opener = held.generation.parameters, held.received.opener
+                    window_ns = parameters.past_ns + parameters.skew_ns
+                    # The oldest tick whose key is held: this announcement erases none.
+                    oldest = max(0, opener.highest_tick + -window_ns // parameters.interval_ns)
+                    opener.announce(oldest, oldest + 1)
+
     def take(
         self,
         segments: Sequence[Buffer],

@@ -39,6 +39,10 @@ def sealed(sealer: FrameSealer, count: int, *, summary: bool = False) -> Frames:
     return frames
 
 
+def tick_now(device: Device, generation: Generation) -> int:
+    return generation.parameters.tick_at(device.clock.now().midpoint_ns)
+
+
 def stored(gateways: GatewayFactory) -> list[float]:
     with closing(sqlite3.connect(gateways.state / "readings.db")) as database:
         rows = database.execute("SELECT value FROM readings WHERE backfilled ORDER BY time_ns")
@@ -152,6 +156,34 @@ def test_frames_whose_keys_died_with_the_gateway_are_told_to_be_lost(
                 )
                 device.flush()
                 await device.stored(online.number, 7)
+
+    run(main())
+
+
+def test_what_a_network_held_does_not_lock_out_what_lies_before_it(
+    gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device = Device(str((await view.invite(name="garden"))["token"]))
+            async with device.connected():
+                # The window is two ticks.
+                online = await device.open(wish=device.wish(past_ns=0, skew_ns=200_000_000))
+                sealer = device.sealers["garden"]
+                device.flush = lambda: None  # type: ignore[method-assign]  # the cable is out
+                monkeypatch.setattr("tickseal.liveness.SILENCE_NS", 100_000_000)
+                await until(lambda: not view.snapshot()["devices"][0]["is_connected"])
+                monkeypatch.undo()
+                frames = sealed(sealer, 1)
+                await until(lambda: tick_now(device, online) > frames[0][0] + 2)
+                await device.udp.send(sealer.seal(reading(9), tick_now(device, online)))
+                stream = lambda: view.snapshot()["streams"][0]  # noqa: E731
+                await until(lambda: stream()["frames"] or stream()["refusals"])
+            del device.flush
+            async with device.connected():
+                device.backfill(sealer, frames)
+                await device.stored(online.number, 1)
+                assert stored(gateways) == [0]
 
     run(main())
 
