@@ -1,6 +1,7 @@
 """A root shell on the device under test, and services that run there."""
 
 import shlex
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,11 @@ class Completed:
             said = (self.stderr + self.stdout)[-2000:].decode(errors="replace").strip()
             raise DeviceError(f"on the device, {self.command!r} exited {self.returncode}: {said}")
         return self
+
+
+def unpack(packed: bytes, target: Path) -> None:
+    """Unpack a tar archive of the device into a folder of this machine."""
+    subprocess.run(["tar", "-C", target, "-x", "--no-same-owner"], input=packed, check=True)
 
 
 class Shell(Protocol):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hil_tests.bench.shell import PATIENCE_S, Completed, DeviceError
+from hil_tests.bench.shell import PATIENCE_S, Completed, DeviceError, unpack
 
 _POLL_S = 0.5
 
@@ -82,8 +82,7 @@ class RemoteShell:
         """Copy the content of a folder of the device into `target` here."""
         # 1: a file was written to meanwhile.
         packed = self.run(f"tar -C {shlex.quote(source)} -cf - . || [ $? -eq 1 ]").stdout
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(target, filter="data")
+        unpack(packed, target)
 
     def now_ns(self) -> int:
         """Return the device's CLOCK_REALTIME, by a program there that waits to be asked."""

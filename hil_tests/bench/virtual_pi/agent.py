@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hil_tests.bench.shell import PATIENCE_S, Completed, DeviceError
+from hil_tests.bench.shell import PATIENCE_S, Completed, DeviceError, unpack
 
 POLL_SECONDS = 0.02
 CHUNK_BYTES = 1 << 20  # a reply or request is one JSON line; this keeps lines far below its limit
@@ -140,8 +140,7 @@ class GuestAgent:
         """Copy the content of a folder of the guest into `target` on the host."""
         # 1: a file was written to meanwhile.
         self.run(f"tar -C {shlex.quote(source)} -cf /run/get.tar . || [ $? -eq 1 ]")
-        with tarfile.open(fileobj=io.BytesIO(self.read("/run/get.tar"))) as archive:
-            archive.extractall(target, filter="data")
+        unpack(self.read("/run/get.tar"), target)
         self.run("rm /run/get.tar")
 
     def now_ns(self) -> int:
