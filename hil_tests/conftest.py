@@ -135,6 +135,9 @@ def edge(bench: Bench, gateway: Gateway, enrolled: Edge) -> Iterator[Edge]:
     yield enrolled
     with contextlib.suppress(LackingError):
         bench.power.give()
+    if not gateway.is_running:  # a test failed that had stopped it
+        gateway.stop()
+        gateway.start()
     enrolled.forget()
     assert not gateway.wire.repeats
 
