@@ -118,7 +118,7 @@ class AcceptedTicks:
         self._generation = generation
         self._keys = FrameKeys(generation)
         self._live = live
-        self._span = -(-(parameters.past_ns + parameters.skew_ns) // parameters.interval_ns)
+        self._span = parameters.window_ticks
         self._now = None
         # The ticks that are accepted, and the span of them whose keys are held.
         self._window = (0, -1)

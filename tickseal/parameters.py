@@ -133,6 +133,11 @@ class StreamParameters:
         return min(1 << (self.depth + self.epoch_bits), 1 << 64) if self.depth else 1 << 64
 
     @property
+    def window_ticks(self) -> int:
+        """How far behind the highest tick keys are held: what may still come late."""
+        return -(-(self.past_ns + self.skew_ns) // self.interval_ns)
+
+    @property
     def overhead_bytes(self) -> int:
         """Bytes of a segment that are not payload."""
         return constants.HEADER_BYTES[self.profile] + self.hash_length + self.suite.tag_bytes

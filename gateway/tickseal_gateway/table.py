@@ -251,10 +251,9 @@ class StreamTable:
         for stream in self.of_device(device_id):
             for held in stream.held.values():
                 if not held.is_backfilled:
-                    parameters, opener = held.generation.parameters, held.received.opener
-                    window_ns = parameters.past_ns + parameters.skew_ns
+                    opener, window = held.received.opener, held.generation.parameters.window_ticks
                     # The oldest tick whose key is held: this announcement erases none.
-                    oldest = max(0, opener.highest_tick + -window_ns // parameters.interval_ns)
+                    oldest = max(0, opener.highest_tick - window)
                     opener.announce(oldest, oldest + 1)
 
     def take(

@@ -30,7 +30,7 @@ def timing(parameters: StreamParameters) -> Timing:
         parameters.interval_ns,
         parameters.past_ns,
         parameters.skew_ns,
-        -(-(parameters.past_ns + parameters.skew_ns) // parameters.interval_ns),
+        parameters.window_ticks,
         parameters.tick_count - 1,
         parameters.epoch_bits,
         parameters.depth > 0,

@@ -233,6 +233,5 @@ def _announced(generation: Generation, ticks: Span, tick: int) -> Span:
     parameters = generation.parameters
     widest = 1 << constants.TICK_BITS[parameters.profile] - 1
     # As far back as segments came late at the gateway.
-    late = -(-(parameters.past_ns + parameters.skew_ns) // parameters.interval_ns)
-    start = max(ticks[0], tick - min(late, widest // 2))
+    start = max(ticks[0], tick - min(parameters.window_ticks, widest // 2))
     return start, min(ticks[1], start + widest)

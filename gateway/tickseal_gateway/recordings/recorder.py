@@ -66,11 +66,10 @@ class RecordingOutput:
         by_hour: dict[int, list[Row]] = {}
         for row in rows:
             by_hour.setdefault(hour_of(parameters, row.tick), []).append(row)
-        late = -(-(parameters.past_ns + parameters.skew_ns) // parameters.interval_ns)
         for hour, of_hour in sorted(by_hour.items()):
             ticks = [row.tick for row in of_hour]
             # What may still come late for the hours before must find its keys there.
-            earliest = hour_of(parameters, max(0, min(ticks) - late))
+            earliest = hour_of(parameters, max(0, min(ticks) - parameters.window_ticks))
             before = {source.hour, *range(max(source.hour + 1, earliest), hour)}
             for passed in sorted(before - {-1}):
                 if passed < hour:
