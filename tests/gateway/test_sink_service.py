@@ -60,6 +60,32 @@ async def running(settings: SinkSettings) -> AsyncIterator[Sink]:
             await asyncio.gather(task, return_exceptions=True)
 
 
+@contextlib.asynccontextmanager
+async def reading_sink(
+    gateways: GatewayFactory, settings: SinkSettings, more: str = "", since_ns: int | None = None
+) -> AsyncIterator[tuple[View, Device, Sink]]:
+    """Run a gateway, a source that is connected, and a sink that may read its stream.
+
+    Args:
+        since_ns: from when on it may read what was recorded, ns since 1970 UTC.
+    """
+    async with gateways.inside(more) as view:
+        device = await source(view)
+        await enrol(view, settings)
+        await view.allow("office", "garden", None, since_ns)
+        async with running(settings) as sink, device.connected():
+            await until(lambda: sink.status()["gateway"]["is_up"])
+            yield view, device, sink
+
+
+async def until_recorded(view: View, segments: int) -> None:
+    def written() -> int:
+        outputs: Any = view.snapshot()["outputs"]
+        return sum(row["written"] for row in outputs if row["name"] == "recordings")
+
+    await until(lambda: written() >= segments)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> SinkSettings:
     file = tmp_path / "sink.toml"
@@ -256,11 +282,7 @@ def test_a_sink_recalls_what_was_recorded_as_far_back_as_it_may(
                     await device.send(value)
                     await asyncio.sleep(parameters.interval_ns / 1e9)  # the next tick
 
-                def is_recorded() -> bool:
-                    outputs: Any = view.snapshot()["outputs"]
-                    return any(r["name"] == "recordings" and r["written"] >= 8 for r in outputs)
-
-                await until(is_recorded)
+                await until_recorded(view, 8)
                 everything = (parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
                 for stream in ("garden", "nothing"):
                     with pytest.raises(StoreError, match="does not allow it"):
@@ -298,30 +320,21 @@ def test_what_is_backfilled_while_the_stream_is_live_comes_by_recall(
     gateways: GatewayFactory, settings: SinkSettings
 ) -> None:
     async def main() -> None:
-        async with gateways.inside(RECORD) as view:
-            device = await source(view)
-            await enrol(view, settings)
-            await view.allow("office", "garden", None, 1)
-            async with running(settings) as sink, device.connected():
-                await until(lambda: sink.status()["gateway"]["is_up"])
-                online = await device.open()
-                await until(lambda: sink.status()["streams"])
-                blob, sealer = device.begin_offline(online)
-                await device.offer(blob)
-                sealed = [(n, n, sealer.seal(reading(100 + n), n)) for n in range(5)]
-                device.backfill(sealer, sealed)
-                await device.stored(sealer.generation.number, 5)
-                await device.send(1)
-                await until(lambda: sink.status()["streams"][0]["frames"] == 1)
+        async with reading_sink(gateways, settings, RECORD, since_ns=1) as (view, device, sink):
+            online = await device.open()
+            await until(lambda: sink.status()["streams"])
+            blob, sealer = device.begin_offline(online)
+            await device.offer(blob)
+            sealed = [(n, n, sealer.seal(reading(100 + n), n)) for n in range(5)]
+            device.backfill(sealer, sealed)
+            await device.stored(sealer.generation.number, 5)
+            await device.send(1)
+            await until(lambda: sink.status()["streams"][0]["frames"] == 1)
 
-                def is_recorded() -> bool:
-                    outputs: Any = view.snapshot()["outputs"]
-                    return any(r["name"] == "recordings" and r["written"] >= 6 for r in outputs)
-
-                await until(is_recorded)
-                span = (sealer.generation.parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
-                found = await recalled(sink, "garden", span)
-                assert [value for _, value in found] == [100, 101, 102, 103, 104, 1]
+            await until_recorded(view, 6)
+            span = (sealer.generation.parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
+            found = await recalled(sink, "garden", span)
+            assert [value for _, value in found] == [100, 101, 102, 103, 104, 1]
 
     run(main())
 
@@ -330,42 +343,33 @@ def test_a_large_recording_comes_whole_while_live_frames_go_on(
     gateways: GatewayFactory, settings: SinkSettings
 ) -> None:
     async def main() -> None:
-        async with gateways.inside(RECORD) as view:
-            device = await source(view)
-            await enrol(view, settings)
-            await view.allow("office", "garden", None, 1)
-            async with running(settings) as sink, device.connected():
-                await until(lambda: sink.status()["gateway"]["is_up"])
-                generation = await device.open(content="opaque")
-                await until(lambda: sink.status()["streams"])
-                for number in range(40):
-                    segments = device.seal(bytes([number]) * 100_000)
-                    for start in range(0, len(segments), 20):
-                        await device.udp.send(segments[start : start + 20])
-                        await asyncio.sleep(0)
-                    (stream,) = view._parts.table
-                    await until(lambda n=number, held=stream: held.frames > n)
+        async with reading_sink(gateways, settings, RECORD, since_ns=1) as (view, device, sink):
+            generation = await device.open(content="opaque")
+            await until(lambda: sink.status()["streams"])
+            for number in range(40):
+                segments = device.seal(bytes([number]) * 100_000)
+                for start in range(0, len(segments), 20):
+                    await device.udp.send(segments[start : start + 20])
+                    await asyncio.sleep(0)
+                (stream,) = view._parts.table
+                await until(lambda n=number, held=stream: held.frames > n)
 
-                def segments_written() -> int:
-                    outputs: Any = view.snapshot()["outputs"]
-                    return sum(r["written"] for r in outputs if r["name"] == "recordings")
-
-                await until(lambda: segments_written() >= 40 * 84)
-                span = (generation.parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
-                path, before = None, sink.status()["streams"][0]["frames"]
-                async for progress in sink.recall("garden", span):
-                    assert isinstance(progress, dict)
-                    path = progress.get("path", path)
-                assert path is not None
-                opener = RecordingOpener()
-                sizes = [
-                    len(frame.payload)
-                    for piece in read_grant_file(Path(path))
-                    for frame in opener.frames(piece)
-                ]
-                assert sizes == [100_000] * 40
-                await device.udp.send(device.seal(b"live"))
-                await until(lambda: sink.status()["streams"][0]["frames"] == before + 1)
+            await until_recorded(view, 40 * 84)
+            span = (generation.parameters.t0_ns, to_tai(time.time_ns()) + 10**9)
+            path, before = None, sink.status()["streams"][0]["frames"]
+            async for progress in sink.recall("garden", span):
+                assert isinstance(progress, dict)
+                path = progress.get("path", path)
+            assert path is not None
+            opener = RecordingOpener()
+            sizes = [
+                len(frame.payload)
+                for piece in read_grant_file(Path(path))
+                for frame in opener.frames(piece)
+            ]
+            assert sizes == [100_000] * 40
+            await device.udp.send(device.seal(b"live"))
+            await until(lambda: sink.status()["streams"][0]["frames"] == before + 1)
 
     run(main())
 
@@ -379,22 +383,13 @@ def test_a_sink_is_told_when_its_recall_fails_at_the_gateway(
     monkeypatch.setattr(GrantEncoder, "encode", fails)
 
     async def main() -> None:
-        async with gateways.inside(RECORD) as view:
-            device = await source(view)
-            await enrol(view, settings)
-            await view.allow("office", "garden", None, 1)
-            async with running(settings) as sink, device.connected():
-                await until(lambda: sink.status()["gateway"]["is_up"])
-                await device.open()
-                await device.send(1)
+        async with reading_sink(gateways, settings, RECORD, since_ns=1) as (view, device, sink):
+            await device.open()
+            await device.send(1)
 
-                def is_recorded() -> bool:
-                    outputs: Any = view.snapshot()["outputs"]
-                    return any(r["name"] == "recordings" and r["written"] for r in outputs)
-
-                await until(is_recorded)
-                with pytest.raises(StoreError, match="could not read its recording"):
-                    await recalled(sink, "garden", (0, to_tai(time.time_ns()) + 10**9))
+            await until_recorded(view, 1)
+            with pytest.raises(StoreError, match="could not read its recording"):
+                await recalled(sink, "garden", (0, to_tai(time.time_ns()) + 10**9))
 
     run(main())
 
