@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from load import PAST_NS, PLAIN_KEY, Program, generations, parameters
 from load.sink import fill
 from seal import versions
-from tickseal_gateway.table import StreamTable
+from tickseal_gateway.ingest.table import StreamTable
 
 from tickseal import FrameSealer
 from tickseal.host.kernel_clock import KernelClock

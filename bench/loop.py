@@ -8,7 +8,7 @@ import argparse
 
 from load import generations, parameters
 from load.sink import fill
-from tickseal_gateway.table import StreamTable
+from tickseal_gateway.ingest.table import StreamTable
 
 from tickseal import FrameSealer
 from tickseal.clock import ClockInterval

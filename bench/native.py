@@ -23,8 +23,8 @@ from pylibsrtp import Policy, Session
 
 import tickseal
 from tickseal import FrameOpener, FrameSealer, Generation
-from tickseal.opening import PureFrameOpener
-from tickseal.sealing import PureFrameSealer
+from tickseal.streams.opening import PureFrameOpener
+from tickseal.streams.sealing import PureFrameSealer
 
 BATCH = 32
 TICK = 1000

@@ -22,7 +22,7 @@ from load import generations, parameters
 from load.sink import fill
 from pylibsrtp import Policy, Session
 from seal import versions
-from tickseal_gateway.table import StreamTable
+from tickseal_gateway.ingest.table import StreamTable
 
 from tickseal import FrameSealer
 from tickseal.clock import ClockDiscipline, ClockInterval

@@ -13,13 +13,13 @@ from tickseal.core.errors import (
     StoreError,
     TicksealError,
 )
-from tickseal.generation import Generation, derive_frame_key, key_hash
-from tickseal.metadata import StreamMetadata
 from tickseal.native import Acceleration, acceleration
-from tickseal.opening import FrameOpener, OpenedSegment, Refused
-from tickseal.parameters import Profile, Renewal, StreamParameters, Suite
-from tickseal.receiving import Frame, SegmentReceiver
-from tickseal.sealing import FrameSealer
+from tickseal.streams.generation import Generation, derive_frame_key, key_hash
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.opening import FrameOpener, OpenedSegment, Refused
+from tickseal.streams.parameters import Profile, Renewal, StreamParameters, Suite
+from tickseal.streams.receiving import Frame, SegmentReceiver
+from tickseal.streams.sealing import FrameSealer
 
 __all__ = [
     "Acceleration",

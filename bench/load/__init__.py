@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tickseal import Generation, StreamMetadata, StreamParameters
-from tickseal.samples import CONTENT
+from tickseal.payloads.samples import CONTENT
 
 #: Segments may be this late, so that they can be sealed before the clock runs: 10 minutes.
 PAST_NS = 600 * 10**9

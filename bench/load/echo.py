@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tickseal_gateway.table import StreamTable
+from tickseal_gateway.ingest.table import StreamTable
 
 from load import PLAIN_KEY, settings, tell, wait
 from load.sink import fill

@@ -16,16 +16,16 @@ from typing import Any
 
 from load import settings, tell, wait
 from tickseal import FrameSealer, StreamMetadata
-from tickseal import events as ev
 from tickseal.core.errors import LinkError
 from tickseal.host.control_socket import ask
 from tickseal.host.kernel_clock import KernelClock, boottime_ns
 from tickseal.invite import InviteToken
 from tickseal.links.backoff import Backoff
 from tickseal.links.tcp import TCPLink
-from tickseal.negotiation import AcceptancePolicy, Wish
-from tickseal.samples import CONTENT, Sample, encode_samples
-from tickseal.source_session import Credentials, SourceSession
+from tickseal.payloads.samples import CONTENT, Sample, encode_samples
+from tickseal.sessions import events as ev
+from tickseal.sessions.negotiation import AcceptancePolicy, Wish
+from tickseal.sessions.source_session import Credentials, SourceSession
 
 #: Devices that enrol at once: people bring them one by one.
 _AT_ONCE = 16

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from load import PAST_NS, PLAIN_KEY, generations, parameters, settings, tell, wait
 from tickseal import FrameSealer
 from tickseal.host.kernel_clock import KernelClock
-from tickseal.samples import Sample, encode_samples
+from tickseal.payloads.samples import Sample, encode_samples
 
 _UDP_SEGMENT = 103
 _GROUP_BYTES = 65_000

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tickseal_gateway.ingest import Ingest
+from tickseal_gateway.ingest.ingest import Ingest
+from tickseal_gateway.ingest.table import StreamTable
 from tickseal_gateway.outputs.base import OutputRunner
-from tickseal_gateway.registered import Device, DeviceState, Stream
+from tickseal_gateway.registry.registered import Device, DeviceState, Stream
 from tickseal_gateway.store.sqlite import SQLiteStore
-from tickseal_gateway.table import StreamTable
 
 from load import PAST_NS, generations, parameters, resident_bytes, settings, tell, wait
 from tickseal.host.kernel_clock import KernelClock

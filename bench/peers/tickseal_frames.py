@@ -6,8 +6,8 @@ from typing import NamedTuple
 import tickseal
 from peers import SEGMENT_BYTES
 from tickseal import FrameOpener, FrameSealer, Generation
-from tickseal.opening import PureFrameOpener
-from tickseal.sealing import PureFrameSealer
+from tickseal.streams.opening import PureFrameOpener
+from tickseal.streams.sealing import PureFrameSealer
 
 _METADATA = tickseal.StreamMetadata(id="bench", type="bytes")
 

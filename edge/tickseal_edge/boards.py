@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tickseal.configuration import Between, Length, parse_toml
+from tickseal.configuration.configuration import Between, Length, parse_toml
 from tickseal.core.errors import ConfigError
 
 GENERIC = "generic-linux"

@@ -36,10 +36,10 @@ from tickseal_edge.doctor.machine import (
     check_suite,
 )
 from tickseal_edge.enrolment import enrol_device, load_identity
-from tickseal_edge.memory import forget_streams
 from tickseal_edge.relay import relay
 from tickseal_edge.sensors.profiles import PROFILES
 from tickseal_edge.status import as_text
+from tickseal_edge.streams.memory import forget_streams
 
 _CLOCK_POLLS, _CLOCK_POLL_S = 3, 1.0
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tickseal.clock import ClockAction
-from tickseal.configuration import Between, Duration, Length, Size
+from tickseal.configuration.configuration import Between, Duration, Length, Size
 from tickseal.core.errors import ConfigError, EnrolmentError
 from tickseal.host.configuration_file import read_configuration
 from tickseal.invite import split_address
-from tickseal_edge.stream_config import AnyStream, HostStream
+from tickseal_edge.production.stream_config import AnyStream, HostStream
 
 _SECOND = 1_000_000_000
 

@@ -3,15 +3,15 @@
 import os
 
 from tickseal.clock import Clock
-from tickseal.control import Role
-from tickseal.device_session import Credentials
 from tickseal.host import enrolment
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
-from tickseal.negotiation import AcceptancePolicy
-from tickseal.source_session import SourceSession
+from tickseal.sessions.control import Role
+from tickseal.sessions.device_session import Credentials
+from tickseal.sessions.negotiation import AcceptancePolicy
+from tickseal.sessions.source_session import SourceSession
 
 #: How a device is enrolled, for messages.
 ENROL = "on the gateway run `tickseal gateway invite`, then here `tickseal edge enrol TOKEN`"

@@ -6,18 +6,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tickseal import events as ev
 from tickseal.clock import ClockInterval
 from tickseal.core.errors import StoreError, TicksealError
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
-from tickseal.throttle import Throttle
-from tickseal_edge.connection import Connection
-from tickseal_edge.memory import StreamMemory, begin_offline
-from tickseal_edge.spool import Spool
-from tickseal_edge.streams import OutgoingStream, SealedFrame
-from tickseal_edge.tail import Tail
+from tickseal.sessions import events as ev
+from tickseal.sessions.throttle import Throttle
+from tickseal_edge.spool.spool import Spool
+from tickseal_edge.spool.tail import Tail
+from tickseal_edge.streams.memory import StreamMemory, begin_offline
+from tickseal_edge.streams.streams import OutgoingStream, SealedFrame
+from tickseal_edge.uplink.connection import Connection
 
 _logger = logging.getLogger("tickseal.edge")
 

@@ -9,13 +9,13 @@ from tickseal.clock import Clock, ClockDiscipline, ClockInterval, ClockPolicy, C
 from tickseal.core.errors import ClockError, ExhaustedError, LinkError, LocalProtocolError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
-from tickseal_edge.connection import Connection
 from tickseal_edge.generations import Generations
-from tickseal_edge.live_queue import LiveQueue, Waiting
-from tickseal_edge.spool import Spool
-from tickseal_edge.stream_config import AnyStream
-from tickseal_edge.streams import OutgoingStream, SealedFrame
-from tickseal_edge.ways import Ways
+from tickseal_edge.production.stream_config import AnyStream
+from tickseal_edge.spool.spool import Spool
+from tickseal_edge.streams.streams import OutgoingStream, SealedFrame
+from tickseal_edge.uplink.connection import Connection
+from tickseal_edge.uplink.live_queue import LiveQueue, Waiting
+from tickseal_edge.uplink.ways import Ways
 
 _logger = logging.getLogger("tickseal.edge")
 

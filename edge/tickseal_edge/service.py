@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from tickseal import events as ev
 from tickseal.clock import Clock, ClockPolicy, GatewayTimeFilter
 from tickseal.host.control_socket import ControlSocket
 from tickseal.host.gateway_clock import GatewayAssistedClock
@@ -14,26 +13,27 @@ from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.service_manager import ServiceManager
 from tickseal.host.state import StateDirectory
 from tickseal.links.backoff import Backoff
+from tickseal.sessions import events as ev
 from tickseal_edge import status
-from tickseal_edge.backfill import Backfill
 from tickseal_edge.clock.build import build_clock
 from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.clock.utc import UTC
 from tickseal_edge.config import EdgeConfig
-from tickseal_edge.connection import Connection
 from tickseal_edge.enrolment import load_identity
 from tickseal_edge.generations import Generations
 from tickseal_edge.lanes import Lane
-from tickseal_edge.memory import StreamMemory
 from tickseal_edge.pipeline import Pipeline
-from tickseal_edge.producers import describe
-from tickseal_edge.production import Production
-from tickseal_edge.spool import Spool
-from tickseal_edge.spool_folder import SpoolFolder
-from tickseal_edge.streams import OutgoingStream
-from tickseal_edge.suites import first_wish, policy_of
+from tickseal_edge.production.producers import describe
+from tickseal_edge.production.production import Production
+from tickseal_edge.spool.backfill import Backfill
+from tickseal_edge.spool.spool import Spool
+from tickseal_edge.spool.spool_folder import SpoolFolder
+from tickseal_edge.streams.memory import StreamMemory
+from tickseal_edge.streams.streams import OutgoingStream
+from tickseal_edge.streams.suites import first_wish, policy_of
 from tickseal_edge.upkeep import Upkeep
-from tickseal_edge.uplink import Uplink
+from tickseal_edge.uplink.connection import Connection
+from tickseal_edge.uplink.uplink import Uplink
 
 _logger = logging.getLogger("tickseal.edge")
 

@@ -10,10 +10,10 @@ from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.generations import Generations
 from tickseal_edge.pipeline import Pipeline
-from tickseal_edge.production import Production
-from tickseal_edge.spool import Spool
-from tickseal_edge.streams import OutgoingStream
-from tickseal_edge.uplink import Uplink
+from tickseal_edge.production.production import Production
+from tickseal_edge.spool.spool import Spool
+from tickseal_edge.streams.streams import OutgoingStream
+from tickseal_edge.uplink.uplink import Uplink
 
 
 def snapshot(

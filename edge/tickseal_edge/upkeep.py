@@ -6,10 +6,10 @@ import contextlib
 from tickseal.clock import Clock
 from tickseal.host.service_manager import ServiceManager
 from tickseal_edge.clock.ensemble import ClockEnsemble
-from tickseal_edge.connection import Connection
 from tickseal_edge.lanes import Lane
-from tickseal_edge.spool import Spool
-from tickseal_edge.uplink import Uplink
+from tickseal_edge.spool.spool import Spool
+from tickseal_edge.uplink.connection import Connection
+from tickseal_edge.uplink.uplink import Uplink
 
 #: How often the clock's sources are asked, and how long that may take, s.
 _CLOCK_S, _CLOCK_MOST_S = 1.0, 3.0

@@ -1,4 +1,4 @@
-"""A frame's payload: samples as SenML in CBOR (RFC 8428), as tickseal.samples reads them."""
+"""A frame's payload: samples as SenML in CBOR (RFC 8428), read by tickseal.payloads.samples."""
 
 import struct
 

@@ -13,10 +13,10 @@ from typing import Any
 from tickseal.host.control_socket import ask, follow
 from tickseal.host.state import StateDirectory
 from tickseal_gateway.config import load
-from tickseal_gateway.frames import Frame
-from tickseal_gateway.readings import Reading
+from tickseal_gateway.frames.frames import Frame
+from tickseal_gateway.frames.readings import Reading
+from tickseal_gateway.health.view import View
 from tickseal_gateway.service import Gateway
-from tickseal_gateway.view import View
 
 __all__ = ["Frame", "Reading", "RunningGateway", "connect", "open_gateway"]
 

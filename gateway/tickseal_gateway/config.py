@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tickseal.clock import ClockAction
-from tickseal.configuration import Between, Duration, Length, Size
+from tickseal.configuration.configuration import Between, Duration, Length, Size
 from tickseal.core import constants
 from tickseal.core.errors import ConfigError
 from tickseal.host.configuration_file import read_configuration
 from tickseal.invite import split_address
-from tickseal.negotiation import NegotiationPolicy, Span
-from tickseal.parameters import Profile, Renewal, Suite
+from tickseal.sessions.negotiation import NegotiationPolicy, Span
+from tickseal.streams.parameters import Profile, Renewal, Suite
 from tickseal_gateway.outputs.settings import OutputConfig
 from tickseal_gateway.serial import SerialConfig
 

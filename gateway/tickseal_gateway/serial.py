@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from tickseal.configuration import Between, Length
+from tickseal.configuration.configuration import Between, Length
 from tickseal.host.boards import known_usb
 from tickseal.links.serial import Handler
 from tickseal.links.serial_fleet import SerialFleet

@@ -16,29 +16,29 @@ from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.links.tcp import TCPServer
 from tickseal.links.udp import UDPLink
-from tickseal_gateway.administration import Administration
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.config import ANY_HOST, Config
-from tickseal_gateway.controller import Controller
-from tickseal_gateway.identity import Identity, load_identity
-from tickseal_gateway.ingest import Ingest
+from tickseal_gateway.controller.administration import Administration
+from tickseal_gateway.controller.controller import Controller
+from tickseal_gateway.frames.readings import Batch
+from tickseal_gateway.health.status import Json, Parts
+from tickseal_gateway.health.view import View
+from tickseal_gateway.health.watch import Watch
+from tickseal_gateway.ingest.ingest import Ingest
+from tickseal_gateway.ingest.quotas import Quotas
+from tickseal_gateway.ingest.reserved import ReservedLinks
+from tickseal_gateway.ingest.table import StreamTable
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import configured_outputs, health_readers, run_beside
 from tickseal_gateway.outputs.health import tell
-from tickseal_gateway.quotas import Quotas
-from tickseal_gateway.readings import Batch
 from tickseal_gateway.recordings.library import open_library
 from tickseal_gateway.recordings.recorder import make_recorder
-from tickseal_gateway.registry import Registry
-from tickseal_gateway.reserved import ReservedLinks
+from tickseal_gateway.registry.identity import Identity, load_identity
+from tickseal_gateway.registry.registry import Registry
 from tickseal_gateway.serial import serve_boards
-from tickseal_gateway.status import Json, Parts
 from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.sqlite import SQLiteStore
-from tickseal_gateway.table import StreamTable
 from tickseal_gateway.upkeep import Upkeep
-from tickseal_gateway.view import View
-from tickseal_gateway.watch import Watch
 
 _logger = logging.getLogger(__name__)
 

@@ -3,15 +3,15 @@
 import logging
 from collections.abc import Callable
 
-from tickseal.control import ReportRow
 from tickseal.core import errors
 from tickseal.core.errors import LinkError, LocalProtocolError
 from tickseal.host.kernel_clock import boottime_ns
-from tickseal_gateway.connection import Connection
-from tickseal_gateway.controller import Controller
+from tickseal.sessions.control import ReportRow
+from tickseal_gateway.controller.connection import Connection
+from tickseal_gateway.controller.controller import Controller
+from tickseal_gateway.health.watch import Watch
+from tickseal_gateway.ingest.streams import Held, LiveStream
 from tickseal_gateway.store.sqlite import GenerationRow
-from tickseal_gateway.streams import Held, LiveStream
-from tickseal_gateway.watch import Watch
 
 _logger = logging.getLogger(__name__)
 _SECOND = 1_000_000_000

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tickseal_edge import spool_file
+from tickseal_edge.spool import spool_file
 
 from hil_tests.bench.gateway import Gateway
 from hil_tests.bench.shell import Shell

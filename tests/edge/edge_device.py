@@ -11,9 +11,9 @@ import pytest
 from fake_gateway import FakeGateway, Registry
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.enrolment import enrol_device
-from tickseal_edge.producers import Payload
+from tickseal_edge.production.producers import Payload
+from tickseal_edge.production.stream_config import HostStream
 from tickseal_edge.service import EdgeService
-from tickseal_edge.stream_config import HostStream
 from waiting import PATIENCE_S
 
 from tickseal.clock import Clock
@@ -81,7 +81,9 @@ class Device:
         self.config = EdgeConfig(
             name="pi", state=str(path), streams=(HostStream(id=STREAM, rate_hz=100),)
         )
-        monkeypatch.setattr("tickseal_edge.production.open_producer", lambda _stream: self.source)
+        monkeypatch.setattr(
+            "tickseal_edge.production.production.open_producer", lambda _stream: self.source
+        )
         # It may say goodbye as late as a busy machine lets it.
         monkeypatch.setattr("tickseal_edge.service._GOODBYE_S", PATIENCE_S)
 

@@ -7,28 +7,29 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tickseal import control, primitives
-from tickseal import events as ev
+from tickseal import primitives
 from tickseal.clock import Clock
-from tickseal.controller_session import ControllerSession
 from tickseal.core import constants
 from tickseal.core.errors import LinkError
-from tickseal.generation import Generation
 from tickseal.host.clock_fake import FakeClock
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.invite import InviteToken
 from tickseal.links.tcp import TCPLink, TCPServer
 from tickseal.links.udp import UDPLink
-from tickseal.metadata import StreamMetadata
-from tickseal.negotiation import (
+from tickseal.sessions import control
+from tickseal.sessions import events as ev
+from tickseal.sessions.controller_session import ControllerSession
+from tickseal.sessions.negotiation import (
     NegotiationError,
     NegotiationPolicy,
     clamp,
     pick_generation,
     pick_handle,
 )
-from tickseal.receiving import Frame, SegmentReceiver
-from tickseal.summary import Summary
+from tickseal.streams.generation import Generation
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.receiving import Frame, SegmentReceiver
+from tickseal.streams.summary import Summary
 
 
 @dataclass

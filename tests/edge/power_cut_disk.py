@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from tickseal_edge.spool_folder import DiskFullError
+from tickseal_edge.spool.spool_folder import DiskFullError
 
 from tickseal.core.errors import StoreError
 

@@ -17,13 +17,14 @@ import signal
 import sys
 from pathlib import Path
 
-from tickseal_edge import generations, streams
+from tickseal_edge import generations
 from tickseal_edge.config import EdgeConfig, SpoolConfig
-from tickseal_edge.producers import Payload
+from tickseal_edge.production.producers import Payload
+from tickseal_edge.production.stream_config import HostStream
 from tickseal_edge.service import EdgeService
-from tickseal_edge.stream_config import HostStream
+from tickseal_edge.streams import streams
 
-import tickseal.sealing
+import tickseal.streams.sealing
 from tickseal import FrameSealer, acceleration
 from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
@@ -80,8 +81,8 @@ def record_seals(record: Path) -> None:
 
         return Recording
 
-    tickseal.sealing.AEADS = {  # type: ignore[assignment]
-        suite: recording(make) for suite, make in tickseal.sealing.AEADS.items()
+    tickseal.streams.sealing.AEADS = {  # type: ignore[assignment]
+        suite: recording(make) for suite, make in tickseal.streams.sealing.AEADS.items()
     }
 
 
@@ -90,7 +91,7 @@ async def main(state_path: Path, record: Path, seed: str) -> None:
     if seed:
         generations.os = SeededRandom(seed)  # type: ignore[attr-defined]
     numbers = Numbers()
-    sys.modules["tickseal_edge.production"].open_producer = lambda _stream: numbers  # type: ignore[attr-defined]
+    sys.modules["tickseal_edge.production.production"].open_producer = lambda _stream: numbers  # type: ignore[attr-defined]
     config = EdgeConfig(
         name="pi",
         state=str(state_path),

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 from edge_device import until
 from power_cut_disk import PowerCutDisk
-from tickseal_edge.backfill import Backfill
 from tickseal_edge.lanes import Lane
-from tickseal_edge.spool import Spool
-from tickseal_edge.streams import SealedFrame
+from tickseal_edge.spool.backfill import Backfill
+from tickseal_edge.spool.spool import Spool
+from tickseal_edge.streams.streams import SealedFrame
 
-from tickseal import events as ev
-from tickseal.generation import Generation
-from tickseal.metadata import StreamMetadata
-from tickseal.parameters import StreamParameters
+from tickseal.sessions import events as ev
+from tickseal.streams.generation import Generation
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.parameters import StreamParameters
 
 HANDLE = 5
 

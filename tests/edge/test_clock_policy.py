@@ -8,8 +8,8 @@ from fake_gateway import FakeGateway, Registry
 from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.config import ClockConfig
 
-from tickseal import events as ev
 from tickseal.clock import ClockAction, ClockDiscipline
+from tickseal.sessions import events as ev
 
 SECOND = 10**9
 

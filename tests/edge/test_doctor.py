@@ -15,7 +15,7 @@ from tickseal_edge.doctor.devices import check_devices, check_running_devices
 from tickseal_edge.doctor.findings import Finding, Level, as_json, as_text
 from tickseal_edge.doctor.gateway import ask_service, check_gateway, check_running
 from tickseal_edge.doctor.machine import check_board, check_clock, check_disk, check_suite
-from tickseal_edge.stream_config import HostStream, I2CStream, ReplayStream
+from tickseal_edge.production.stream_config import HostStream, I2CStream, ReplayStream
 
 BOARDS = load_boards()
 ANY = BOARDS["generic-linux"]

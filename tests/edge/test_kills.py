@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 from edge_device import STREAM, Device, until
 from fake_gateway import FakeGateway, Registry
-from tickseal_edge import spool_file
 from tickseal_edge.enrolment import load_identity
+from tickseal_edge.spool import spool_file
 
-from tickseal import events as ev
 from tickseal import primitives
 from tickseal.core import keyschedule
 from tickseal.core.errors import HandshakeError
-from tickseal.generation import Generation, derive_frame_key
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
-from tickseal.metadata import StreamMetadata
-from tickseal.offline import open_offline_generation
-from tickseal.opening import FrameOpener, OpenedSegment
-from tickseal.parameters import StreamParameters
+from tickseal.sessions import events as ev
+from tickseal.streams.generation import Generation, derive_frame_key
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.offline import open_offline_generation
+from tickseal.streams.opening import FrameOpener, OpenedSegment
+from tickseal.streams.parameters import StreamParameters
 
 HERE = Path(__file__).parent
 

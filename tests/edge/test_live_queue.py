@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tickseal_edge.live_queue import LiveQueue, Waiting
-from tickseal_edge.streams import SealedFrame
+from tickseal_edge.streams.streams import SealedFrame
+from tickseal_edge.uplink.live_queue import LiveQueue, Waiting
 
 
 def _put(queue: LiveQueue, name: str, number: int, *, key: bool = True) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import pytest
 from tickseal_edge import pipeline as module
 from tickseal_edge.pipeline import Pipeline
-from tickseal_edge.stream_config import CameraStream, HostStream
-from tickseal_edge.streams import OutgoingStream, SealedFrame
+from tickseal_edge.production.stream_config import CameraStream, HostStream
+from tickseal_edge.streams.streams import OutgoingStream, SealedFrame
 
 from tickseal.clock import ClockPolicy
 from tickseal.core.errors import LinkError
-from tickseal.generation import Generation
 from tickseal.host.clock_fake import FakeClock
-from tickseal.metadata import StreamMetadata
-from tickseal.negotiation import Wish
-from tickseal.parameters import StreamParameters
+from tickseal.sessions.negotiation import Wish
+from tickseal.streams.generation import Generation
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.parameters import StreamParameters
 
 SECOND = 10**9
 HEAT, CAMERA = "pi/heat", "pi/camera"

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from edge_device import until
-from tickseal_edge import production as module
 from tickseal_edge.lanes import Lane
-from tickseal_edge.producers import Payload
-from tickseal_edge.production import Production
+from tickseal_edge.production import production as module
+from tickseal_edge.production.producers import Payload
+from tickseal_edge.production.production import Production
+from tickseal_edge.production.stream_config import HostStream
 from tickseal_edge.sensors.base import DeviceError
-from tickseal_edge.stream_config import HostStream
 from waiting import PATIENCE_S
 
 from tickseal.links.backoff import Backoff

@@ -7,8 +7,8 @@ from edge_device import STREAM, Device, TrueClock, until
 from fake_gateway import FakeGateway, Registry
 from tickseal_edge.config import ClockConfig
 
-from tickseal import events as ev
 from tickseal.clock import ClockAction, ClockDiscipline
+from tickseal.sessions import events as ev
 
 
 def test_frames_arrive_live_in_order_and_once(device: Device, registry: Registry) -> None:
@@ -252,9 +252,9 @@ def test_a_device_without_a_clock_takes_the_gateways_time(
 def test_a_network_that_loses_datagrams_costs_little_and_for_a_short_time_only(
     device: Device, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickseal.liveness.PING_NS", 100_000_000)
-    monkeypatch.setattr("tickseal_edge.ways._SPAN_NS", 200_000_000)
-    monkeypatch.setattr("tickseal_edge.ways._REPORTED_NS", 200_000_000)
+    monkeypatch.setattr("tickseal.sessions.liveness.PING_NS", 100_000_000)
+    monkeypatch.setattr("tickseal_edge.uplink.ways._SPAN_NS", 200_000_000)
+    monkeypatch.setattr("tickseal_edge.uplink.ways._REPORTED_NS", 200_000_000)
 
     async def scenario() -> None:
         async with device.enrolled(registry) as gateway:

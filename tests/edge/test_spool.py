@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from power_cut_disk import PowerCutDisk, PowerCutError
-from tickseal_edge import spool_file
 from tickseal_edge.lanes import Lane
-from tickseal_edge.spool import Spool
-from tickseal_edge.spool_file import Foot
-from tickseal_edge.spool_folder import Folder, SpoolFolder
-from tickseal_edge.streams import SealedFrame
+from tickseal_edge.spool import spool_file
+from tickseal_edge.spool.spool import Spool
+from tickseal_edge.spool.spool_file import Foot
+from tickseal_edge.spool.spool_folder import Folder, SpoolFolder
+from tickseal_edge.streams.streams import SealedFrame
 
 from tickseal.core.errors import StoreError
-from tickseal.generation import Generation
-from tickseal.metadata import StreamMetadata
-from tickseal.parameters import StreamParameters
+from tickseal.streams.generation import Generation
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.parameters import StreamParameters
 
 BLOB = b"sealed to the gateway"
 EVERYTHING: dict[str, int] = {"frames": 10**6, "size": 10**9, "ticks": 10**9}

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from edge_device import STREAM, Device, until
 from fake_gateway import FakeGateway, Registry
-from tickseal_edge.suites import first_wish, has_aes, policy_of
+from tickseal_edge.streams.suites import first_wish, has_aes, policy_of
 
-from tickseal.negotiation import NegotiationPolicy
-from tickseal.parameters import Suite
+from tickseal.sessions.negotiation import NegotiationPolicy
+from tickseal.streams.parameters import Suite
 
 PI4 = "processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n"
 PI5 = "processor\t: 0\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 crc32\n"
@@ -52,7 +52,7 @@ def test_the_gateway_grants_what_was_asked_for_or_insists(
     taken: str,
 ) -> None:
     if suite.startswith("auto"):
-        monkeypatch.setattr("tickseal_edge.suites.has_aes", lambda _: False)
+        monkeypatch.setattr("tickseal_edge.streams.suites.has_aes", lambda _: False)
         suite = "auto"
 
     async def scenario() -> None:

@@ -1,7 +1,7 @@
 """The end of a live generation is kept until it is reported, for some seconds and bytes."""
 
-from tickseal_edge.streams import SealedFrame
-from tickseal_edge.tail import Tail
+from tickseal_edge.spool.tail import Tail
+from tickseal_edge.streams.streams import SealedFrame
 
 SECOND = 10**9
 

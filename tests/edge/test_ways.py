@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tickseal_edge.ways import Ways
+from tickseal_edge.uplink.ways import Ways
 
-from tickseal.control import ReportRow
+from tickseal.sessions.control import ReportRow
 
 SECOND = 10**9
 RATE_HZ = 10

@@ -12,12 +12,12 @@ import pytest
 from board import Board
 from cable import TestCable
 from running_gateway import GatewayFactory
-from tickseal_gateway.readings import Batch, Reading
-from tickseal_gateway.table import StreamTable
-from tickseal_gateway.view import View
+from tickseal_gateway.frames.readings import Batch, Reading
+from tickseal_gateway.health.view import View
+from tickseal_gateway.ingest.table import StreamTable
 from waiting import PATIENCE_S
 
-from tickseal.opening import Buffer
+from tickseal.streams.opening import Buffer
 
 
 class Ledger:

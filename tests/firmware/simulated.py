@@ -24,17 +24,17 @@ from device.session import RUNNING
 from device.streams import Stream
 from timeline import LATENCY_S, USB, Cable, Timeline
 
-from tickseal import events as ev
 from tickseal import primitives as host_primitives
 from tickseal.clock import ClockDiscipline, ClockInterval
-from tickseal.controller_session import ControllerSession
 from tickseal.invite import InviteToken
 from tickseal.links import serial
 from tickseal.links.serial_link import SerialLink
 from tickseal.links.serial_port import SerialSettings
-from tickseal.negotiation import NegotiationPolicy, Span, clamp
-from tickseal.parameters import Profile
-from tickseal.receiving import Frame, SegmentReceiver
+from tickseal.sessions import events as ev
+from tickseal.sessions.controller_session import ControllerSession
+from tickseal.sessions.negotiation import NegotiationPolicy, Span, clamp
+from tickseal.streams.parameters import Profile
+from tickseal.streams.receiving import Frame, SegmentReceiver
 
 SECOND = 1_000_000_000
 TAI_NS = 1_800_000_000 * SECOND

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from cable import TestCable
 from running_gateway import GatewayFactory, run
-from tickseal_gateway.connection import Connection
+from tickseal_gateway.controller.connection import Connection
 
 from bench import Ledger, gateway_on, invite, make_board, settled
-from tickseal.events import Event
+from tickseal.sessions.events import Event
 
 
 def test_enrols_once_and_streams_again_after_each_cut_of_its_power(

@@ -13,7 +13,7 @@ import pytest
 from board import Board
 from cable import FAULTS, TestCable
 from running_gateway import GatewayFactory, run
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
 from bench import Ledger, gateway_on, invite, make_board, settled
 

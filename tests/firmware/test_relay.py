@@ -21,11 +21,11 @@ from bench import Ledger, invite, make_board
 from tickseal import primitives
 from tickseal.core import keyschedule
 from tickseal.core.header import unpack
-from tickseal.generation import Generation
 from tickseal.host.boards import known_usb
 from tickseal.links import serial_fleet
 from tickseal.links.serial_fleet import AUTO, SerialFleet
 from tickseal.links.serial_port import FoundPort, SerialSettings
+from tickseal.streams.generation import Generation
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "edge" / "udev" / "61-tickseal-boards.rules"

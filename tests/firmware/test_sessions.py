@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from board import HEAP, INTERPRETER
 
-from tickseal import events as ev
 from tickseal import primitives
 from tickseal.clock import ClockDiscipline, ClockInterval
-from tickseal.controller_session import ControllerSession
-from tickseal.negotiation import NegotiationPolicy, Span, clamp
-from tickseal.parameters import Profile
-from tickseal.receiving import SegmentReceiver
-from tickseal.records import RecordReader, RecordType, encode_record
+from tickseal.sessions import events as ev
+from tickseal.sessions.controller_session import ControllerSession
+from tickseal.sessions.negotiation import NegotiationPolicy, Span, clamp
+from tickseal.sessions.records import RecordReader, RecordType, encode_record
+from tickseal.streams.parameters import Profile
+from tickseal.streams.receiving import SegmentReceiver
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

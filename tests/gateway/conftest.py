@@ -18,7 +18,7 @@ _PATIENT = {
     "sink.service._OUTPUT_STOP_S": PATIENCE_S,
     "recordings.browsing._LONGEST_S": PATIENCE_S,
     "dashboard.history._LONGEST_S": PATIENCE_S,
-    "controller._ALIVE_NS": int(PATIENCE_S * 1e9),
+    "controller.controller._ALIVE_NS": int(PATIENCE_S * 1e9),
 }
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from running_gateway import Done, GatewayFactory, run, tickseal
 from source_device import Device, until
+from tickseal_gateway.health.view import View
 from tickseal_gateway.recordings.keys import KEY_FILE, read_key
 from tickseal_gateway.recordings.library import Library
-from tickseal_gateway.view import View
 
 from tickseal.core import constants
-from tickseal.summary import Summary
+from tickseal.streams.summary import Summary
 
 SECOND = 10**9
 RECORD = '[recordings]\nrecord = true\ncommit = "100ms"\n'

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tickseal_gateway.readings import Batch, Sealed
+from tickseal_gateway.frames.readings import Batch, Sealed
 from tickseal_gateway.recordings.library import Library
 from tickseal_gateway.recordings.recorded import RecordedGeneration
 from tickseal_gateway.recordings.recorder import RecordingOutput
 from tickseal_gateway.recordings.shelf import Shelf
 
-from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters, pictures, samples
+from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters
+from tickseal.payloads import pictures, samples
 
 SECOND = 10**9
 KEY = b"k" * 32

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tickseal_gateway.config import Config, load
+from tickseal_gateway.health.view import View
 from tickseal_gateway.service import Gateway
-from tickseal_gateway.view import View
 from waiting import PATIENCE_S
 
 from tickseal import cli

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from PIL import Image, ImageDraw
 from source_device import Device
 from tickseal_gateway.config import Config, load
+from tickseal_gateway.health.view import View
 from tickseal_gateway.service import Gateway
-from tickseal_gateway.view import View
 from waiting import PATIENCE_S
 
-from tickseal import events as ev
-from tickseal import pictures
 from tickseal.core.errors import LinkError, TicksealError
 from tickseal.host.state import StateDirectory
+from tickseal.payloads import pictures
+from tickseal.sessions import events as ev
 
 T = TypeVar("T")
 

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple, TypeVar
 
 from running_gateway import GatewayFactory
 from source_device import Device
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
-from tickseal import events as ev
 from tickseal import primitives
-from tickseal.control import Role
 from tickseal.core import keyschedule
 from tickseal.core.errors import LocalProtocolError
-from tickseal.generation import Generation
-from tickseal.grants import GrantHolder
 from tickseal.host.kernel_clock import boottime_ns
-from tickseal.receiving import Frame
-from tickseal.samples import decode_samples
-from tickseal.sink_session import SinkSession
+from tickseal.payloads.samples import decode_samples
+from tickseal.sessions import events as ev
+from tickseal.sessions.control import Role
+from tickseal.sessions.grants import GrantHolder
+from tickseal.sessions.sink_session import SinkSession
+from tickseal.streams.generation import Generation
+from tickseal.streams.receiving import Frame
 
 E = TypeVar("E", bound=ev.Event)
 

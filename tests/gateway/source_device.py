@@ -8,23 +8,23 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 from waiting import PATIENCE_S
 
 from tickseal import StreamMetadata
-from tickseal import events as ev
 from tickseal.clock import Clock, ClockDiscipline, ClockInterval
 from tickseal.core.errors import LinkError
-from tickseal.generation import Generation
 from tickseal.host.kernel_clock import KernelClock, boottime_ns
 from tickseal.invite import InviteToken, split_address
 from tickseal.links.tcp import TCPLink
 from tickseal.links.udp import UDPLink
-from tickseal.negotiation import AcceptancePolicy, Wish
-from tickseal.offline import OfflineGeneration, seal_offline_generation
-from tickseal.samples import CONTENT, Sample, encode_samples
-from tickseal.sealing import FrameSealer
-from tickseal.source_session import Credentials, SourceSession
+from tickseal.payloads.samples import CONTENT, Sample, encode_samples
+from tickseal.sessions import events as ev
+from tickseal.sessions.negotiation import AcceptancePolicy, Wish
+from tickseal.sessions.source_session import Credentials, SourceSession
+from tickseal.streams.generation import Generation
+from tickseal.streams.offline import OfflineGeneration, seal_offline_generation
+from tickseal.streams.sealing import FrameSealer
 
 E = TypeVar("E", bound=ev.Event)
 T = TypeVar("T")

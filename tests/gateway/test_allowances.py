@@ -5,11 +5,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from tickseal_gateway import schema
-from tickseal_gateway.registered import Allowance, DeviceState, Invite
-from tickseal_gateway.registry import Registry
+from tickseal_gateway.registry import schema
+from tickseal_gateway.registry.registered import Allowance, DeviceState, Invite
+from tickseal_gateway.registry.registry import Registry
 
-from tickseal.control import Role
+from tickseal.sessions.control import Role
 
 names = st.text("ab/*", min_size=1, max_size=6)
 

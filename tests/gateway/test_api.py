@@ -7,16 +7,16 @@ from contextlib import aclosing
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
-from tickseal_gateway import frames as frames_module
 from tickseal_gateway.api import Frame, connect, open_gateway
-from tickseal_gateway.frames import FrameFeed
-from tickseal_gateway.readings import Batch, Opaque, Picture, Reading
-from tickseal_gateway.view import View
+from tickseal_gateway.frames import frames as frames_module
+from tickseal_gateway.frames.frames import FrameFeed
+from tickseal_gateway.frames.readings import Batch, Opaque, Picture, Reading
+from tickseal_gateway.health.view import View
 
-from tickseal import pictures
 from tickseal.core import constants
 from tickseal.core.errors import LinkError
 from tickseal.host.control_socket import CommandRefusedError, NotRunningError
+from tickseal.payloads import pictures
 
 Stream = Callable[..., AsyncIterator[Frame]]
 

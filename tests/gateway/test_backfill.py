@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, reading, until
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
-from tickseal import events as ev
 from tickseal.core import constants
-from tickseal.generation import Generation
-from tickseal.sealing import FrameSealer
-from tickseal.summary import Summary
+from tickseal.sessions import events as ev
+from tickseal.streams.generation import Generation
+from tickseal.streams.sealing import FrameSealer
+from tickseal.streams.summary import Summary
 
 Frames = list[tuple[int, int, list[bytes]]]
 
@@ -171,7 +171,7 @@ def test_what_a_network_held_does_not_lock_out_what_lies_before_it(
                 online = await device.open(wish=device.wish(past_ns=0, skew_ns=200_000_000))
                 sealer = device.sealers["garden"]
                 device.flush = lambda: None  # type: ignore[method-assign]  # the cable is out
-                monkeypatch.setattr("tickseal.liveness.SILENCE_NS", 100_000_000)
+                monkeypatch.setattr("tickseal.sessions.liveness.SILENCE_NS", 100_000_000)
                 await until(lambda: not view.snapshot()["devices"][0]["is_connected"])
                 monkeypatch.undo()
                 frames = sealed(sealer, 1)

@@ -8,10 +8,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from tickseal_gateway.frames.readings import Batch, Reading
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import run_beside
 from tickseal_gateway.outputs.selection import SelectedOutput
-from tickseal_gateway.readings import Batch, Reading
 from tickseal_gateway.store.reader import StoreReader
 from tickseal_gateway.store.sqlite import SQLiteStore
 from waiting import PATIENCE_S, eventually

@@ -2,14 +2,14 @@
 
 import pytest
 from tickseal_gateway.alarms import Alarms
-from tickseal_gateway.clocks import ClockWatch
 from tickseal_gateway.config import ClockConfig
-from tickseal_gateway.registered import Device, DeviceState
-from tickseal_gateway.table import StreamTable
+from tickseal_gateway.controller.clocks import ClockWatch
+from tickseal_gateway.ingest.table import StreamTable
+from tickseal_gateway.registry.registered import Device, DeviceState
 
-from tickseal import events as ev
 from tickseal.clock import ClockDiscipline, ClockInterval
-from tickseal.liveness import RoundTrip
+from tickseal.sessions import events as ev
+from tickseal.sessions.liveness import RoundTrip
 
 MS = 1_000_000
 TRUE_NS = 10**18

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
-from tickseal import events as ev
 from tickseal.core.errors import LinkError, TicksealError
-from tickseal.events import CloseReason
 from tickseal.invite import InviteToken
 from tickseal.links.tcp import TCPLink
+from tickseal.sessions import events as ev
+from tickseal.sessions.events import CloseReason
 
 
 async def invited(view: View, **arguments: Any) -> str:

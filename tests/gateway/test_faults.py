@@ -13,7 +13,7 @@ import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
 from test_backfill import device_with_stream, sealed
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
 
 def alarms(view: View) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from running_gateway import GatewayFactory, run
 from source_device import Device, reading, until
-from tickseal_gateway.admission import (
+from tickseal_gateway.controller.admission import (
     BURST,
     HALF_OPEN_MOST,
     HALF_OPEN_PER_SITE,
@@ -21,11 +21,11 @@ from tickseal_gateway.admission import (
     STRANGERS_PER_SECOND,
     Admission,
 )
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
-from tickseal import events as ev
 from tickseal.core.errors import LinkError
 from tickseal.links.tcp import TCPLink
+from tickseal.sessions import events as ev
 
 SECOND = 10**9
 

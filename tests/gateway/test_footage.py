@@ -1,12 +1,12 @@
 """What somebody who begins to watch a video gets: from a key picture on, and bounded."""
 
 import pytest
-from tickseal_gateway import footage as module
-from tickseal_gateway.footage import Footage
-from tickseal_gateway.readings import Picture
+from tickseal_gateway.frames import footage as module
+from tickseal_gateway.frames.footage import Footage
+from tickseal_gateway.frames.readings import Picture
 
-from tickseal import pictures
 from tickseal.core.constants import FLAG_BACKFILL
+from tickseal.payloads import pictures
 
 
 def picture(number: int, *, is_key: bool = False, flags: int = 0, size: int = 10) -> Picture:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
 READINGS = 20
 

@@ -24,12 +24,12 @@ from tickseal_gateway.config import Config
 from tickseal_gateway.service import Gateway
 from waiting import PATIENCE_S
 
-from tickseal import events as ev
 from tickseal.core import constants
 from tickseal.core.errors import LinkError
-from tickseal.generation import Generation
 from tickseal.host.state import StateDirectory
-from tickseal.sealing import FrameSealer
+from tickseal.sessions import events as ev
+from tickseal.streams.generation import Generation
+from tickseal.streams.sealing import FrameSealer
 
 _KILLS = int(os.environ.get("TICKSEAL_KILLS", "12"))
 _FRAMES, _AT_ONCE = 200, 5

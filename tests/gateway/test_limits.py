@@ -11,17 +11,17 @@ from recorded import SECOND, START, Recorded, seconds
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
 from test_recordings import play, summary
-from tickseal_gateway import budgets
-from tickseal_gateway.budgets import Budget
-from tickseal_gateway.limits import LimitError, Limits, parse_limit
-from tickseal_gateway.quotas import Quota
+from tickseal_gateway.health.view import View
+from tickseal_gateway.ingest import budgets
+from tickseal_gateway.ingest.budgets import Budget
+from tickseal_gateway.ingest.quotas import Quota
 from tickseal_gateway.recordings.shelf import Shelf
-from tickseal_gateway.tags import TagError, changed_tags
-from tickseal_gateway.view import View
+from tickseal_gateway.registry.limits import LimitError, Limits, parse_limit
+from tickseal_gateway.registry.tags import TagError, changed_tags
 
-from tickseal import events as ev
 from tickseal.core.errors import StoreError, TicksealError
-from tickseal.pictures import CONTENT as PICTURES
+from tickseal.payloads.pictures import CONTENT as PICTURES
+from tickseal.sessions import events as ev
 
 # --- As values ---
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tickseal_gateway.frames.readings import Batch, Picture, Reading
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.pictures import PictureFiles
-from tickseal_gateway.readings import Batch, Picture, Reading
 from waiting import PATIENCE_S, eventually
 
 from tickseal.core.errors import LinkError, StoreError
-from tickseal.pictures import Picture as Content
+from tickseal.payloads.pictures import Picture as Content
 
 
 def batch(*values: int) -> Batch:

@@ -10,15 +10,15 @@ import sqlalchemy as sa
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
 from test_registry import enrolled, invite
-from tickseal_gateway import schema
-from tickseal_gateway.limits import Limits
-from tickseal_gateway.registered import DeviceState, OfflineGeneration
-from tickseal_gateway.registry import Registry
+from tickseal_gateway.registry import schema
+from tickseal_gateway.registry.limits import Limits
+from tickseal_gateway.registry.registered import DeviceState, OfflineGeneration
+from tickseal_gateway.registry.registry import Registry
 
 from tickseal import StreamMetadata
-from tickseal import events as ev
-from tickseal.control import Role
 from tickseal.core.errors import StoreError
+from tickseal.sessions import events as ev
+from tickseal.sessions.control import Role
 
 pytestmark = pytest.mark.skipif(bool(postgresql.hindrance()), reason=postgresql.hindrance())
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import METADATA, T0, generation, parameters
-from tickseal_gateway.readings import Batch, Sealed
+from tickseal_gateway.frames.readings import Batch, Sealed
 from tickseal_gateway.recordings import files
 from tickseal_gateway.recordings.files import Kind, Record, RecordReader, RecordWriter
 from tickseal_gateway.recordings.library import Library

@@ -28,8 +28,8 @@ from tickseal_gateway.recordings.playing import to_tai
 
 from tickseal.core import keytree
 from tickseal.core.errors import StoreError
-from tickseal.pictures import CONTENT as PICTURES
-from tickseal.pictures import Picture, encode_picture
+from tickseal.payloads.pictures import CONTENT as PICTURES
+from tickseal.payloads.pictures import Picture, encode_picture
 
 
 def test_what_was_recorded_is_played_and_nothing_is_kept_by_default(
@@ -273,7 +273,7 @@ def test_only_the_streams_that_are_named_are_recorded(gateways: GatewayFactory) 
         more = RECORD + 'streams = ["garden/*"]\n[policy]\nforward_secrecy = false\n'
         async with gateways.inside(more) as view:
             device = await enrolled(view)
-            from tickseal.negotiation import AcceptancePolicy  # noqa: PLC0415
+            from tickseal.sessions.negotiation import AcceptancePolicy  # noqa: PLC0415
 
             device.policy = AcceptancePolicy(depth_min=0)
             async with device.connected():

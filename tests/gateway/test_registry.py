@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tickseal_gateway import schema
-from tickseal_gateway.registered import (
+from tickseal_gateway.registry import schema
+from tickseal_gateway.registry.registered import (
     Device,
     DeviceState,
     Invite,
     OfflineGeneration,
     RegistryError,
 )
-from tickseal_gateway.registry import Registry
+from tickseal_gateway.registry.registry import Registry
 
 from tickseal import StreamMetadata
 from tickseal.core.errors import StoreError
@@ -152,7 +152,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_registry import enrolled
-from tickseal_gateway.registry import Registry
+from tickseal_gateway.registry.registry import Registry
 registry = Registry(Path(sys.argv[1]))
 for number in range(1, 200):
     enrolled(registry, number)

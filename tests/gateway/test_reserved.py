@@ -7,8 +7,8 @@ import socket
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, reading
-from tickseal_gateway import reserved
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
+from tickseal_gateway.ingest import reserved
 
 from tickseal.core.errors import LinkError
 from tickseal.links.udp import UDPLink

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tickseal_gateway.quotas import Quota
-from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.frames.readings import Batch, Reading
+from tickseal_gateway.ingest.quotas import Quota
 from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.sqlite import GenerationRow, SQLiteStore
 

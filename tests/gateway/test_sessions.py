@@ -6,14 +6,14 @@ import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, reading, until
 from tickseal_gateway import upkeep
-from tickseal_gateway.view import View
+from tickseal_gateway.health.view import View
 
-from tickseal import events as ev
 from tickseal.core.errors import TicksealError
-from tickseal.events import CloseReason
-from tickseal.generation import Generation
-from tickseal.negotiation import AcceptancePolicy
-from tickseal.parameters import Profile, Suite
+from tickseal.sessions import events as ev
+from tickseal.sessions.events import CloseReason
+from tickseal.sessions.negotiation import AcceptancePolicy
+from tickseal.streams.generation import Generation
+from tickseal.streams.parameters import Profile, Suite
 
 
 async def enrolled(view: View, name: str = "garden") -> Device:

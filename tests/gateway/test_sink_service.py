@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from running_gateway import Done, GatewayFactory, run, tickseal
 from source_device import Device, reading, until
+from tickseal_gateway.health.view import View
 from tickseal_gateway.recordings.grant_file import GrantEncoder, read_grant_file
 from tickseal_gateway.recordings.opening import RecordingOpener
 from tickseal_gateway.recordings.playing import to_tai
@@ -21,17 +22,16 @@ from tickseal_gateway.sink.config import SinkSettings, load
 from tickseal_gateway.sink.enrolment import enrol_sink
 from tickseal_gateway.sink.service import Sink
 from tickseal_gateway.sink.service import run as serve
-from tickseal_gateway.view import View
 
-from tickseal.control import Role
 from tickseal.core.errors import ConfigError, EnrolmentError, LocalProtocolError, StoreError
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
-from tickseal.negotiation import AcceptancePolicy
-from tickseal.parameters import Profile, Suite
-from tickseal.samples import decode_samples
+from tickseal.payloads.samples import decode_samples
+from tickseal.sessions.control import Role
+from tickseal.sessions.negotiation import AcceptancePolicy
+from tickseal.streams.parameters import Profile, Suite
 
 
 async def source(view: View) -> Device:

@@ -8,15 +8,15 @@ import pytest
 from running_gateway import GatewayFactory, run
 from sink_device import Sink, enrolled, enrolled_sink, opens, scenario
 from source_device import Device, MovableClock, reading, until
-from tickseal_gateway import sinks
-from tickseal_gateway.registry import Registry
+from tickseal_gateway.controller import sinks
+from tickseal_gateway.registry.registry import Registry
 
-from tickseal import events as ev
-from tickseal.control import Role
 from tickseal.core.errors import TicksealError
-from tickseal.events import CloseReason
-from tickseal.negotiation import AcceptancePolicy
-from tickseal.parameters import Profile, Suite
+from tickseal.sessions import events as ev
+from tickseal.sessions.control import Role
+from tickseal.sessions.events import CloseReason
+from tickseal.sessions.negotiation import AcceptancePolicy
+from tickseal.streams.parameters import Profile, Suite
 
 SECOND = 10**9
 

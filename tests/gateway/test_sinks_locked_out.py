@@ -9,8 +9,8 @@ from sink_device import enrolled, enrolled_sink, opens, scenario
 from source_device import reading, until
 from tickseal_gateway.upkeep import Upkeep
 
-from tickseal import events as ev
-from tickseal.events import CloseReason
+from tickseal.sessions import events as ev
+from tickseal.sessions.events import CloseReason
 
 
 def test_a_revoked_sink_opens_nothing_that_is_sealed_afterwards(

@@ -13,13 +13,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.frames.readings import Batch, Reading
 from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.sqlite import GenerationRow, SQLiteStore
 
 from tickseal.core import constants
 from tickseal.core.errors import StoreError
-from tickseal.samples import Measured
+from tickseal.payloads.samples import Measured
 
 NOON_NS = 1_700_000_000_000_000_000
 
@@ -151,7 +151,7 @@ def test_what_a_failed_write_began_is_not_taken_for_done(tmp_path: Path) -> None
 WRITER = """
 import sys
 from pathlib import Path
-from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.frames.readings import Batch, Reading
 from tickseal_gateway.store.sqlite import SQLiteStore
 store = SQLiteStore(Path(sys.argv[1]))
 number = 1_000_000 * int(sys.argv[2])
@@ -190,7 +190,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from tickseal.core.errors import StoreError
-from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.frames.readings import Batch, Reading
 from tickseal_gateway.store.sqlite import SQLiteStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = SQLiteStore(Path(sys.argv[1]))

@@ -1,9 +1,9 @@
 """A stream at the gateway: what a second costs, and what it tells."""
 
 import pytest
-from tickseal_gateway.registered import Device, DeviceState, Stream
-from tickseal_gateway.streams import LiveStream
-from tickseal_gateway.table import StreamTable
+from tickseal_gateway.ingest.streams import LiveStream
+from tickseal_gateway.ingest.table import StreamTable
+from tickseal_gateway.registry.registered import Device, DeviceState, Stream
 
 from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters
 from tickseal.clock import ClockDiscipline, ClockInterval

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from running_gateway import TICKSEAL
 from running_page import Streaming, running_page
-from tickseal_gateway.top import frame, styled
+from tickseal_gateway.commands.top import frame, styled
 from waiting import PATIENCE_S
 
 

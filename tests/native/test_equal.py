@@ -31,9 +31,9 @@ from tickseal.native import hotpath
 from tickseal.native.opening import NativeFrameOpener
 from tickseal.native.sealing import NativeFrameSealer
 from tickseal.native.walking import Walker as NativeWalker
-from tickseal.opening import Frame, PureFrameOpener
-from tickseal.receiving import pure_by_place
-from tickseal.sealing import PureFrameSealer
+from tickseal.streams.opening import Frame, PureFrameOpener
+from tickseal.streams.receiving import pure_by_place
+from tickseal.streams.sealing import PureFrameSealer
 
 
 def outcome(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -16,8 +16,8 @@ from tickseal.core.keyschedule import frame_key_message
 from tickseal.native.layout import layout
 from tickseal.native.opening import NativeFrameOpener
 from tickseal.native.sealing import NativeFrameSealer
-from tickseal.opening import REFUSED
 from tickseal.primitives import hmac
+from tickseal.streams.opening import REFUSED
 
 hotpath: Any = pytest.importorskip("tickseal.native.hotpath")
 

@@ -12,7 +12,7 @@ from tickseal import OpenedSegment
 from tickseal.core.errors import LocalProtocolError
 from tickseal.native.opening import NativeFrameOpener
 from tickseal.native.sealing import NativeFrameSealer
-from tickseal.parameters import StreamParameters
+from tickseal.streams.parameters import StreamParameters
 
 pytest.importorskip("tickseal.native.hotpath")
 

@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
-from tickseal import cbor, control, primitives
-from tickseal import events as ev
+from tickseal import cbor, primitives
 from tickseal.clock import ClockDiscipline, ClockInterval
-from tickseal.controller_session import ControllerSession
-from tickseal.generation import Generation
-from tickseal.metadata import StreamMetadata
-from tickseal.negotiation import AcceptancePolicy, NegotiationPolicy, Wish, clamp
-from tickseal.parameters import StreamParameters
-from tickseal.records import RecordType, encode_record
-from tickseal.session import Session
-from tickseal.sink_session import SinkSession
-from tickseal.source_session import Credentials, SourceSession
+from tickseal.sessions import control
+from tickseal.sessions import events as ev
+from tickseal.sessions.controller_session import ControllerSession
+from tickseal.sessions.negotiation import AcceptancePolicy, NegotiationPolicy, Wish, clamp
+from tickseal.sessions.records import RecordType, encode_record
+from tickseal.sessions.session import Session
+from tickseal.sessions.sink_session import SinkSession
+from tickseal.sessions.source_session import Credentials, SourceSession
+from tickseal.streams.generation import Generation
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.parameters import StreamParameters
 
 SECOND = 10**9
 

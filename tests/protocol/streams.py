@@ -21,8 +21,8 @@ from tickseal import (
     Suite,
 )
 from tickseal.core.keytree import Walker
-from tickseal.opening import PureFrameOpener
-from tickseal.sealing import PureFrameSealer
+from tickseal.streams.opening import PureFrameOpener
+from tickseal.streams.sealing import PureFrameSealer
 
 SECOND = 1_000_000_000
 T0 = 1_800_000_000 * SECOND

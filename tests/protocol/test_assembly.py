@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from streams import parameters
 
 from tickseal import OpenedSegment
-from tickseal.assembly import FrameAssembler
 from tickseal.core.constants import FLAG_FIRST, FLAG_LAST
+from tickseal.streams.assembly import FrameAssembler
 
 PARAMETERS = parameters()  # segments of 16 bytes, frames of 256
 

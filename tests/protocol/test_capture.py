@@ -7,7 +7,7 @@ import pytest
 from tickseal import FrameSealer, primitives
 from tickseal.core import keyschedule
 from tickseal.invite import InviteToken
-from tickseal.source_session import Credentials
+from tickseal.sessions.source_session import Credentials
 
 from .conftest import Conversation
 

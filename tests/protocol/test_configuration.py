@@ -11,9 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickseal import ConfigError
-from tickseal.configuration import Between, Duration, Length, Mark, Size, parse_toml
-from tickseal.quantities import format_duration, format_size, parse_duration, parse_size
-from tickseal.toml_lines import find_lines
+from tickseal.configuration.configuration import Between, Duration, Length, Mark, Size, parse_toml
+from tickseal.configuration.quantities import (
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+)
+from tickseal.configuration.toml_lines import find_lines
 
 
 class Renewal(enum.IntEnum):

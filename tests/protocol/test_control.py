@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import vectors
 
-from tickseal import cbor, control, rules
+from tickseal import cbor
 from tickseal.clock import ClockDiscipline, ClockInterval
-from tickseal.control import Message, ReportRow, Role, Unknown, decode, encode
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
-from tickseal.negotiation import Wish
-from tickseal.parameters import Profile
+from tickseal.sessions import control, rules
+from tickseal.sessions.control import Message, ReportRow, Role, Unknown, decode, encode
+from tickseal.sessions.negotiation import Wish
+from tickseal.streams.parameters import Profile
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 KINDS: Mapping[str, type[Message]] = control._BY_NAME

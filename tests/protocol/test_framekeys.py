@@ -8,7 +8,7 @@ from streams import any_parameters, generation, parameters, path
 from tickseal import Generation, StreamParameters, primitives
 from tickseal.core import keyschedule
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
-from tickseal.framekeys import FrameKeys
+from tickseal.streams.framekeys import FrameKeys
 
 frames = st.integers(0, 2**64 - 1)
 

@@ -9,8 +9,8 @@ from streams import METADATA, SECOND, Reading, generation, parameters, reading
 
 from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters
 from tickseal.core.errors import LocalProtocolError
-from tickseal.events import GrantReceived
-from tickseal.grants import GrantHolder
+from tickseal.sessions.events import GrantReceived
+from tickseal.sessions.grants import GrantHolder
 
 LONG = {"past_ns": 1000 * SECOND, "skew_ns": 1000 * SECOND}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tickseal import cbor
 from tickseal.clock import ClockInterval
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
-from tickseal.negotiation import (
+from tickseal.sessions.negotiation import (
     AcceptancePolicy,
     NegotiationError,
     NegotiationPolicy,
@@ -20,7 +20,7 @@ from tickseal.negotiation import (
     pick_generation,
     pick_handle,
 )
-from tickseal.parameters import TABLE, Profile, Renewal, StreamParameters, Suite
+from tickseal.streams.parameters import TABLE, Profile, Renewal, StreamParameters, Suite
 
 SECOND = 10**9
 NOW = ClockInterval(earliest_ns=1_700_000_000 * SECOND + 7, latest_ns=1_700_000_001 * SECOND)

@@ -14,7 +14,7 @@ from tickseal import cbor, primitives
 from tickseal.core import constants
 from tickseal.core.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 from tickseal.core.noise import K_PSK0, HandshakeState
-from tickseal.offline import (
+from tickseal.streams.offline import (
     OfflineGeneration,
     open_offline_generation,
     seal_offline_generation,

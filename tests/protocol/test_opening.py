@@ -27,7 +27,7 @@ from tickseal import FrameOpener, FrameSealer, Generation, OpenedSegment, Stream
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError
 from tickseal.core.header import unpack
-from tickseal.opening import PureFrameOpener
+from tickseal.streams.opening import PureFrameOpener
 
 SCENARIOS = vectors("segments")["scenarios"]
 

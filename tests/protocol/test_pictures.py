@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickseal import LocalProtocolError, RemoteProtocolError
-from tickseal.pictures import Picture, decode_picture, encode_picture
+from tickseal.payloads.pictures import Picture, decode_picture, encode_picture
 
 pictures = st.builds(
     Picture,

@@ -22,8 +22,8 @@ from test_sealing import golden
 from tickseal import Frame, FrameSealer, Generation, Profile, SegmentReceiver, StreamParameters
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError
-from tickseal.receiving import ReceivedGeneration
-from tickseal.summary import Summary
+from tickseal.streams.receiving import ReceivedGeneration
+from tickseal.streams.summary import Summary
 
 SCENARIOS = vectors("segments")["scenarios"]
 HANDLE = generation(parameters()).handle

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
-from tickseal.records import (
+from tickseal.sessions.records import (
     BODY_MAX_BYTES,
     HANDSHAKE_MAX_BYTES,
     RECORD_MAX_BYTES,

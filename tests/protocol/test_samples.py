@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickseal import RemoteProtocolError
-from tickseal.samples import Sample, decode_samples, encode_samples
+from tickseal.payloads.samples import Sample, decode_samples, encode_samples
 
 names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9\-:./_]{0,63}\Z")
 values = st.one_of(

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import any_parameters, generation, pair, parameters, path, skip_to, vectors
 
-from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters, primitives, sealing
+from tickseal import FrameSealer, Generation, StreamMetadata, StreamParameters, primitives
 from tickseal.core import constants
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
 from tickseal.core.sealer import Sealer
-from tickseal.sealing import PureFrameSealer
+from tickseal.streams import sealing
+from tickseal.streams.sealing import PureFrameSealer
 
 SEGMENTS = vectors("segments")
 

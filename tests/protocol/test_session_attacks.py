@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickseal import control, primitives
-from tickseal import events as ev
+from tickseal import primitives
 from tickseal.clock import ClockDiscipline
-from tickseal.control import ReportRow, Role
-from tickseal.events import CloseReason
 from tickseal.handshake import REFUSAL_PSK, Initiator, Responder
-from tickseal.metadata import StreamMetadata
-from tickseal.negotiation import Wish
-from tickseal.parameters import StreamParameters, Suite
-from tickseal.records import RecordType, encode_record
-from tickseal.session import State
+from tickseal.sessions import control
+from tickseal.sessions import events as ev
+from tickseal.sessions.control import ReportRow, Role
+from tickseal.sessions.events import CloseReason
+from tickseal.sessions.negotiation import Wish
+from tickseal.sessions.records import RecordType, encode_record
+from tickseal.sessions.session import State
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.parameters import StreamParameters, Suite
 
 NTP = ClockDiscipline.NTP
 OPENED = control.Opened(

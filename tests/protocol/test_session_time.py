@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickseal import control
-from tickseal import events as ev
 from tickseal.clock import ClockDiscipline, ClockInterval
-from tickseal.control import Pong, ReportRow
 from tickseal.core.errors import RemoteProtocolError
-from tickseal.events import CloseReason
-from tickseal.liveness import Liveness
-from tickseal.negotiation import Wish
-from tickseal.records import RecordType, encode_record
-from tickseal.throttle import Throttle
+from tickseal.sessions import control
+from tickseal.sessions import events as ev
+from tickseal.sessions.control import Pong, ReportRow
+from tickseal.sessions.events import CloseReason
+from tickseal.sessions.liveness import Liveness
+from tickseal.sessions.negotiation import Wish
+from tickseal.sessions.records import RecordType, encode_record
+from tickseal.sessions.throttle import Throttle
 
 SECOND = 10**9
 PTP = ClockDiscipline.PTP

@@ -9,22 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickseal import control, primitives
-from tickseal import events as ev
+from tickseal import primitives
 from tickseal.clock import ClockDiscipline
 from tickseal.core import keyschedule
 from tickseal.core.errors import LocalProtocolError
-from tickseal.events import CloseReason
-from tickseal.generation import Generation
 from tickseal.handshake import REFUSAL_REASONS
 from tickseal.invite import InviteToken
-from tickseal.metadata import StreamMetadata
-from tickseal.negotiation import Wish
-from tickseal.offline import OfflineGeneration, seal_offline_generation
-from tickseal.outbox import CONTROL_MAX_BYTES, TAKE_BYTES
-from tickseal.parameters import StreamParameters
-from tickseal.session import State
-from tickseal.source_session import Credentials
+from tickseal.sessions import control
+from tickseal.sessions import events as ev
+from tickseal.sessions.events import CloseReason
+from tickseal.sessions.negotiation import Wish
+from tickseal.sessions.outbox import CONTROL_MAX_BYTES, TAKE_BYTES
+from tickseal.sessions.session import State
+from tickseal.sessions.source_session import Credentials
+from tickseal.streams.generation import Generation
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.offline import OfflineGeneration, seal_offline_generation
+from tickseal.streams.parameters import StreamParameters
 
 SECOND = 10**9
 ROW = control.ReportRow(0xA1B2C3D4, 101, 5, 5, 0)

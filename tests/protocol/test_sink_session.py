@@ -5,18 +5,18 @@ from typing import Any
 import pytest
 from streams import vectors
 
-from tickseal import control
-from tickseal import events as ev
 from tickseal.clock import ClockDiscipline, ClockInterval
-from tickseal.control import Role
 from tickseal.core.errors import LocalProtocolError
-from tickseal.events import CloseReason
-from tickseal.generation import Generation
-from tickseal.grants import GrantHolder
-from tickseal.outbox import DATA_MAX_BYTES
-from tickseal.parameters import StreamParameters
-from tickseal.records import RecordType, encode_record
-from tickseal.sealing import FrameSealer
+from tickseal.sessions import control
+from tickseal.sessions import events as ev
+from tickseal.sessions.control import Role
+from tickseal.sessions.events import CloseReason
+from tickseal.sessions.grants import GrantHolder
+from tickseal.sessions.outbox import DATA_MAX_BYTES
+from tickseal.sessions.records import RecordType, encode_record
+from tickseal.streams.generation import Generation
+from tickseal.streams.parameters import StreamParameters
+from tickseal.streams.sealing import FrameSealer
 
 GRANTS = vectors("grants")
 

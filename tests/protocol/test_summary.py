@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tickseal import cbor
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
-from tickseal.summary import Summary
+from tickseal.streams.summary import Summary
 
 u64 = st.integers(0, 2**64 - 1)
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickseal.core import errors
-from tickseal.windows import ReplayWindow
+from tickseal.streams.windows import ReplayWindow
 
 WINDOW = 1024
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
-from tickseal.configuration import parse_toml
+from tickseal.configuration.configuration import parse_toml
 from tickseal.core.errors import ConfigError
 
 M = TypeVar("M")

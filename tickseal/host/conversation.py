@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 
 from tickseal.clock import Clock
 from tickseal.core.errors import LinkError
-from tickseal.device_session import DeviceSession
-from tickseal.events import Event, SessionClosed
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.invite import split_address
 from tickseal.links.tcp import TCPLink
+from tickseal.sessions.device_session import DeviceSession
+from tickseal.sessions.events import Event, SessionClosed
 
 _logger = logging.getLogger(__name__)
 #: What the goodbye may take, s.

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass, field
 
 from tickseal.core.errors import EnrolmentError, StoreError
-from tickseal.device_session import Credentials
 from tickseal.host.state import StateDirectory
+from tickseal.sessions.device_session import Credentials
 
 _FILE = "identity.json"
 

@@ -3,15 +3,15 @@
 import os
 from collections.abc import Callable
 
-from tickseal import events as ev
 from tickseal.clock import Clock
-from tickseal.control import Role
 from tickseal.core.errors import EnrolmentError, LinkError
-from tickseal.device_session import Credentials, DeviceSession
 from tickseal.host.conversation import Conversation
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
+from tickseal.sessions import events as ev
+from tickseal.sessions.control import Role
+from tickseal.sessions.device_session import Credentials, DeviceSession
 
 _REFUSALS = {
     "unknown": "the gateway does not know this invite (any more)",

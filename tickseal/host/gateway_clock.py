@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from tickseal.clock import Clock, ClockDiscipline, ClockInterval, GatewayTimeFilter
-from tickseal.events import GatewayTime
 from tickseal.host.kernel_clock import boottime_ns
+from tickseal.sessions.events import GatewayTime
 
 
 class GatewayAssistedClock:

@@ -17,7 +17,7 @@ from tickseal.core.cobs import PacketReader, encode
 from tickseal.core.errors import LinkError, RemoteProtocolError
 from tickseal.links.serial_link import SerialLink
 from tickseal.links.serial_port import SerialSettings, open_port
-from tickseal.records import RecordType, pack_segments
+from tickseal.sessions.records import RecordType, pack_segments
 
 _logger = logging.getLogger(__name__)
 

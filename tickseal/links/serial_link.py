@@ -10,7 +10,7 @@ from tickseal.core.constants import CONTROL_MAX_BYTES
 from tickseal.core.errors import LinkError
 from tickseal.links.base import Address
 from tickseal.links.serial_port import SerialSettings
-from tickseal.records import RecordReader, RecordType, encode_record
+from tickseal.sessions.records import RecordReader, RecordType, encode_record
 
 #: Bytes that may wait for the gateway; then the port is not read, and the board's cable fills.
 _INBOX_BYTES = 256 << 10

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from tickseal.accepting import Interval
-from tickseal.generation import Generation
 from tickseal.native.layout import Layout, Timing
-from tickseal.opening import Frame, OpenedSegment, Refused
+from tickseal.streams.accepting import Interval
+from tickseal.streams.generation import Generation
+from tickseal.streams.opening import Frame, OpenedSegment, Refused
 
 Buffer = bytes | bytearray | memoryview
 

@@ -1,7 +1,7 @@
 """What the native types are told of a generation."""
 
-from tickseal.generation import Generation
-from tickseal.parameters import Profile, Renewal, StreamParameters
+from tickseal.streams.generation import Generation
+from tickseal.streams.parameters import Profile, Renewal, StreamParameters
 
 Layout = tuple[int, bool, bool, int, int, int, int, int, bytes]
 Timing = tuple[int, int, int, int, int, int, int, bool]

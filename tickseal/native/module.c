@@ -13,7 +13,7 @@ static bool add(PyObject *module, const char *name, PyObject *value) {
 
 static PyMethodDef methods[] = {
     {"by_place", by_place, METH_VARARGS,
-     PyDoc_STR("by_place(segments, places, /)\n--\n\nSort a batch; see tickseal.receiving.")},
+     PyDoc_STR("by_place(segments, places, /)\n--\n\nSort a batch; see tickseal.streams.receiving.")},
     {"receive_datagrams", receive_datagrams, METH_VARARGS,
      PyDoc_STR("receive_datagrams(socket, buffer, messages, with_addresses, /)\n--\n\n"
                "Return the datagrams that are there, of so many messages at most.")},

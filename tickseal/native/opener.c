@@ -17,9 +17,9 @@ typedef struct {
 bool find_answers(void) {
     if (refused != NULL)
         return true;
-    PyObject *by_reason = fetch("tickseal.opening", "REFUSED");
-    opened_type = fetch("tickseal.opening", "OpenedSegment");
-    frame_type = fetch("tickseal.opening", "Frame");
+    PyObject *by_reason = fetch("tickseal.streams.opening", "REFUSED");
+    opened_type = fetch("tickseal.streams.opening", "OpenedSegment");
+    frame_type = fetch("tickseal.streams.opening", "Frame");
     if (by_reason != NULL && opened_type != NULL && frame_type != NULL)
         refused = PyDict_Values(by_reason);
     Py_XDECREF(by_reason);

@@ -58,7 +58,7 @@ typedef struct {
     KnownKey known[KEYS_KEPT];
 } Opener;
 
-/* Its methods that open segments, METH_FASTCALL; see tickseal.opening. */
+/* Its methods that open segments, METH_FASTCALL; see tickseal.streams.opening. */
 PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t count);
 PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t count);
 PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t count);

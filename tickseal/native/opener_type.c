@@ -93,12 +93,12 @@ static void opener_dealloc(PyObject *object) {
 static PyMethodDef opener_methods[] = {
     {"open", (PyCFunction)(void (*)(void))opener_open, METH_FASTCALL,
      PyDoc_STR("open($self, segment, now, /)\n--\n\n"
-               "Return the opened segment, or why it was refused; see tickseal.opening.")},
+               "Return the opened segment, or why it was refused; see tickseal.streams.opening.")},
     {"open_many", (PyCFunction)(void (*)(void))opener_open_many, METH_FASTCALL,
      PyDoc_STR("open_many($self, segments, now, /)\n--\n\nDo open() for each segment, in order.")},
     {"open_frames", (PyCFunction)(void (*)(void))opener_open_frames, METH_FASTCALL,
      PyDoc_STR("open_frames($self, segments, now, /)\n--\n\n"
-               "Return what was opened, whole frames as such; see tickseal.opening.")},
+               "Return what was opened, whole frames as such; see tickseal.streams.opening.")},
     {"_announce", opener_announce, METH_VARARGS, PyDoc_STR("Accept so many ticks from one on.")},
     {"_hold", opener_hold, METH_O, PyDoc_STR("Take the keys from another walker from now on.")},
     {"_wipe", opener_wipe, METH_NOARGS, PyDoc_STR("Cleanse all secrets.")},

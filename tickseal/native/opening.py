@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from tickseal.accepting import check_range
 from tickseal.core import constants
-from tickseal.generation import Generation
 from tickseal.native.hotpath import Opener
 from tickseal.native.layout import layout, timing
-from tickseal.opening import next_frame
+from tickseal.streams.accepting import check_range
+from tickseal.streams.generation import Generation
+from tickseal.streams.opening import next_frame
 
 
 class NativeFrameOpener(Opener):

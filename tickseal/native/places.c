@@ -1,4 +1,4 @@
-/* by_place(segments, places): see tickseal.receiving, which says what comes back. */
+/* by_place(segments, places): see tickseal.streams.receiving, which says what comes back. */
 #include "segment.h"
 
 enum { PLACE_FROM = 2, PLACE_BYTES = 5 }; /* generation and handle in the standard header */

@@ -213,10 +213,10 @@ static PyObject *sealer_seal_many(PyObject *object, PyObject *const *given, Py_s
 static PyMethodDef sealer_methods[] = {
     {"seal", (PyCFunction)(void (*)(void))sealer_seal, METH_FASTCALL,
      PyDoc_STR("seal($self, payload, tick, flags=0, kind=0, /)\n--\n\n"
-               "Return the segments of one frame, in order; see tickseal.sealing.")},
+               "Return the segments of one frame, in order; see tickseal.streams.sealing.")},
     {"seal_many", (PyCFunction)(void (*)(void))sealer_seal_many, METH_FASTCALL,
      PyDoc_STR("seal_many($self, payloads, tick, flags=0, /)\n--\n\n"
-               "Return the segments of each of many frames; see tickseal.sealing.")},
+               "Return the segments of each of many frames; see tickseal.streams.sealing.")},
     {"_start", sealer_start, METH_VARARGS,
      PyDoc_STR("Begin a tick; with an epoch secret, or None where the epoch is the same.")},
     {"_wipe", sealer_wipe, METH_NOARGS, PyDoc_STR("Cleanse all secrets.")},

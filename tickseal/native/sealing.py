@@ -1,9 +1,9 @@
 """NativeFrameSealer: `sealing.FrameSealer` with its hot half in C."""
 
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
-from tickseal.generation import Generation
 from tickseal.native.hotpath import Sealer
 from tickseal.native.layout import layout
+from tickseal.streams.generation import Generation
 
 
 class NativeFrameSealer(Sealer):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from tickseal.pictures import Picture
+from tickseal.payloads.pictures import Picture
 
 
 class Camera(Protocol):

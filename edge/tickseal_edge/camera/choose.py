@@ -3,7 +3,7 @@
 import importlib.util
 
 from tickseal_edge.camera.base import Camera
-from tickseal_edge.stream_config import CameraStream
+from tickseal_edge.production.stream_config import CameraStream
 
 
 def open_camera(stream: CameraStream) -> Camera:

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image, ImageDraw
 
-from tickseal.pictures import Picture
+from tickseal.payloads.pictures import Picture
 
 _BARS = ("white", "yellow", "cyan", "lime", "magenta", "red", "blue", "black")
 

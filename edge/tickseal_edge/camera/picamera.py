@@ -4,7 +4,7 @@ import queue
 from typing import Any
 
 from tickseal.host.kernel_clock import boottime_ns
-from tickseal.pictures import Picture
+from tickseal.payloads.pictures import Picture
 from tickseal_edge.camera.stamps import utc_of
 from tickseal_edge.sensors.base import DeviceError
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tickseal import pictures, samples
 from tickseal.core.errors import TicksealError
+from tickseal.payloads import pictures, samples
 from tickseal_edge.boards import Board
 from tickseal_edge.doctor.findings import Finding, bad, from_error, note, well
-from tickseal_edge.producers import open_producer
-from tickseal_edge.stream_config import (
+from tickseal_edge.production.producers import open_producer
+from tickseal_edge.production.stream_config import (
     AnyStream,
     CameraStream,
     I2CStream,

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from tickseal import events as ev
 from tickseal.clock import Clock
 from tickseal.core.errors import LinkError, TicksealError
 from tickseal.host.control_socket import NotRunningError, ask
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.state import StateDirectory
+from tickseal.sessions import events as ev
 from tickseal_edge.config import EdgeConfig
-from tickseal_edge.connection import Connection
 from tickseal_edge.doctor.findings import Finding, bad, from_error, note, well
 from tickseal_edge.enrolment import ENROL, load_identity
-from tickseal_edge.suites import policy_of
+from tickseal_edge.streams.suites import policy_of
+from tickseal_edge.uplink.connection import Connection
 
 _PATIENCE_S = 12.0
 

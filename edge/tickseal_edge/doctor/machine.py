@@ -14,7 +14,7 @@ from tickseal_edge.clock.ensemble import ClockEnsemble
 from tickseal_edge.clock.report import duration
 from tickseal_edge.config import EdgeConfig
 from tickseal_edge.doctor.findings import Finding, bad, note, well
-from tickseal_edge.suites import SUITES, has_aes
+from tickseal_edge.streams.suites import SUITES, has_aes
 
 _UNIT = "tickseal-edge.service"
 #: A card that takes longer than this for one small write is worn, or of the slowest kind.

@@ -16,7 +16,7 @@ from tickseal_edge.image.progress import Progress
 from tickseal_edge.image.request import Request
 from tickseal_edge.image.source import unpack
 from tickseal_edge.image.system import System, look_at
-from tickseal_edge.stream_config import CameraStream
+from tickseal_edge.production.stream_config import CameraStream
 
 _CONFIG, _COMMAND_LINE = "config.txt", "cmdline.txt"
 

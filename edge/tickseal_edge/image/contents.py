@@ -8,7 +8,12 @@ from tickseal_edge.image.entries import Entry, directory, tree
 from tickseal_edge.image.programs import ImageError
 from tickseal_edge.image.request import STATE, Request, WiFi
 from tickseal_edge.image.system import System, User
-from tickseal_edge.stream_config import CameraStream, GPIOStream, OneWireStream, SPIStream
+from tickseal_edge.production.stream_config import (
+    CameraStream,
+    GPIOStream,
+    OneWireStream,
+    SPIStream,
+)
 
 PREFIX = "/opt/tickseal"
 _UNITS = "/etc/systemd/system"

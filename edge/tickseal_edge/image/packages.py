@@ -1,8 +1,8 @@
 """Which packages a configuration needs on the device, besides what every device has."""
 
 from tickseal_edge.config import EdgeConfig
+from tickseal_edge.production.stream_config import CameraStream, DriverStream, GPIOStream
 from tickseal_edge.sensors.profiles import PROFILES, driver_package
-from tickseal_edge.stream_config import CameraStream, DriverStream, GPIOStream
 
 
 def needed_packages(config: EdgeConfig) -> tuple[list[str], list[str]]:

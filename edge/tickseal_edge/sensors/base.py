@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tickseal.core.errors import TicksealError
-from tickseal.samples import Sample
+from tickseal.payloads.samples import Sample
 
 
 class DeviceError(TicksealError):

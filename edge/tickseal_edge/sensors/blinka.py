@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tickseal.samples import Sample
+from tickseal.payloads.samples import Sample
 from tickseal_edge.sensors.base import DeviceError
 from tickseal_edge.sensors.readings import Reader, ReadingConfig
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tickseal.samples import Sample
+from tickseal.payloads.samples import Sample
 from tickseal_edge.sensors.base import DeviceError
 
 #: Pulses that the kernel keeps between two readings, beyond which it says how many were lost.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from tickseal.samples import Measured, Sample
+from tickseal.payloads.samples import Measured, Sample
 
 #: Names under which the kernel shows a processor's temperature, the most telling first.
 _CPU_TEMPERATURES = ("cpu_thermal", "coretemp", "k10temp", "zenpower", "acpitz", "soc_thermal")

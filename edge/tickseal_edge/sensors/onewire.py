@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tickseal.samples import Sample
+from tickseal.payloads.samples import Sample
 from tickseal_edge.sensors.base import DeviceError
 
 _DEVICES = Path("/sys/bus/w1/devices")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tickseal.core.errors import ConfigError, LocalProtocolError
-from tickseal.samples import Measured, Sample
+from tickseal.payloads.samples import Measured, Sample
 from tickseal_edge.sensors.base import DeviceError
 
 _ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[(\d+)\])?\Z")

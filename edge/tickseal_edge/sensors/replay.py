@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tickseal.core.errors import LocalProtocolError
-from tickseal.samples import Measured, Sample
+from tickseal.payloads.samples import Measured, Sample
 from tickseal_edge.sensors.base import DeviceError
 
 _HEADING = re.compile(r"\s*([^\[\]]+?)\s*(?:\[([^\[\]]+)\])?\s*\Z")

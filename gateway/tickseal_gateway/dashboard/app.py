@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from tickseal.core.errors import TicksealError
 from tickseal.links.sockets import site
+from tickseal_gateway.commands.qr import qr_svg
 from tickseal_gateway.dashboard.accounts import (
     PASSWORD_SHORTEST,
     AccessError,
@@ -31,9 +32,8 @@ from tickseal_gateway.dashboard.history import History
 from tickseal_gateway.dashboard.live import LivePage
 from tickseal_gateway.dashboard.pictures import MJPEG_TYPE, jpeg_of, mjpeg
 from tickseal_gateway.dashboard.recordings import BusyError, Recordings
-from tickseal_gateway.limits import parse_limit
-from tickseal_gateway.qr import qr_svg
-from tickseal_gateway.status import GatewayView
+from tickseal_gateway.health.status import GatewayView
+from tickseal_gateway.registry.limits import parse_limit
 
 _logger = logging.getLogger(__name__)
 _COOKIE = "tickseal"

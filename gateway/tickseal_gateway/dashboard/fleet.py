@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from tickseal_gateway.status import Json
+from tickseal_gateway.health.status import Json
 
 
 def condense(snapshot: Json, wanted: Collection[str] | None) -> Json:

@@ -21,8 +21,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tickseal_gateway.dashboard.fleet import condense
 from tickseal_gateway.dashboard.pictures import LOOK_EVERY_S, jpeg_of
-from tickseal_gateway.readings import Picture
-from tickseal_gateway.status import GatewayView
+from tickseal_gateway.frames.readings import Picture
+from tickseal_gateway.health.status import GatewayView
 
 _WATCHED_MOST, _DEVICES_MOST = 32, 100
 #: Time between snapshots, s: at least this, and so many times what one costs.

@@ -23,9 +23,9 @@ from tickseal_gateway.dashboard.app import Application
 from tickseal_gateway.dashboard.history import History
 from tickseal_gateway.dashboard.recordings import Recordings
 from tickseal_gateway.dashboard.tls import Certificate, given_certificate, own_certificate
+from tickseal_gateway.health.status import GatewayView
 from tickseal_gateway.recordings.library import open_library
 from tickseal_gateway.service import READINGS_FILE
-from tickseal_gateway.status import GatewayView
 
 _logger = logging.getLogger(__name__)
 #: In the state directory while the page is served: its address, with this start's token.

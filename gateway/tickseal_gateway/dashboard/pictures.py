@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from tickseal_gateway.readings import Picture
-from tickseal_gateway.status import GatewayView
+from tickseal_gateway.frames.readings import Picture
+from tickseal_gateway.health.status import GatewayView
 
 #: How often a newer picture is looked for, s: half the time between pictures at 25 a second.
 LOOK_EVERY_S = 0.02

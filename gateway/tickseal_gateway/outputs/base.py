@@ -11,8 +11,8 @@ from typing import Protocol
 
 from tickseal.core.errors import TicksealError
 from tickseal.host.logs import Once
+from tickseal_gateway.frames.readings import Batch
 from tickseal_gateway.outputs.catching_up import CatchUp
-from tickseal_gateway.readings import Batch
 
 _logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from tickseal.core.errors import StoreError
-from tickseal_gateway.readings import Batch
+from tickseal_gateway.frames.readings import Batch
 from tickseal_gateway.store.arrivals import Arrivals
 from tickseal_gateway.store.reader import StoreReader
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from tickseal_gateway.status import GatewayView, Json
+from tickseal_gateway.health.status import GatewayView, Json
 
 _logger = logging.getLogger(__name__)
 _EVERY_S, _COST_TIMES = 5.0, 50

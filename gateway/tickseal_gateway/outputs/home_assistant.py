@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from tickseal_gateway.status import Json
+from tickseal_gateway.health.status import Json
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_-]+")
 #: SenML unit: Home Assistant's device class and unit.

@@ -9,8 +9,8 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 
 from tickseal.core.errors import LinkError
-from tickseal.samples import Measured
-from tickseal_gateway.readings import Batch, Reading
+from tickseal.payloads.samples import Measured
+from tickseal_gateway.frames.readings import Batch, Reading
 
 _TIMEOUT_S = 10.0
 #: Lines of one request.

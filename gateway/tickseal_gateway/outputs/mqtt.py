@@ -14,10 +14,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tickseal.core.errors import LinkError
+from tickseal_gateway.frames.readings import Batch, Picture, Reading
+from tickseal_gateway.health.status import Json
 from tickseal_gateway.outputs.home_assistant import Entity, Topics, discovery, health, object_id
 from tickseal_gateway.outputs.text import iso
-from tickseal_gateway.readings import Batch, Picture, Reading
-from tickseal_gateway.status import Json
 
 _KEEP_ALIVE_S = 20
 _CONNECT_S = 2.0

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from tickseal_gateway.frames.readings import Batch
 from tickseal_gateway.outputs.base import OutputRunner
-from tickseal_gateway.readings import Batch
 
 
 class Offering:

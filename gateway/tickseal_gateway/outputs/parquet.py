@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from tickseal.core import constants
 from tickseal.core.errors import StoreError
-from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.frames.readings import Batch, Reading
 
 _logger = logging.getLogger(__name__)
 # Tools that read the folder as a data set leave out what begins with _.

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tickseal.core.errors import StoreError
+from tickseal_gateway.frames.readings import Batch, Picture
 from tickseal_gateway.outputs.budget import Budget
 from tickseal_gateway.outputs.pictures import file_name
 from tickseal_gateway.outputs.text import iso
-from tickseal_gateway.readings import Batch, Picture
 
 _SUFFIX = ".jpg"
 _CODECS = ("jpeg", "mjpeg")

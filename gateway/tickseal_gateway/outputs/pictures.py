@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tickseal.core.errors import StoreError
-from tickseal_gateway.readings import Batch, Picture
+from tickseal_gateway.frames.readings import Batch, Picture
 
 #: What a codec's file is called; pictures that need the ones before are no files of their own.
 _SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}

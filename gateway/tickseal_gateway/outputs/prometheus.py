@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tickseal.core.errors import LinkError
-from tickseal_gateway.readings import Batch
-from tickseal_gateway.status import Json
+from tickseal_gateway.frames.readings import Batch
+from tickseal_gateway.health.status import Json
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: A snapshot older than this is not shown: a scrape that fails says more than old numbers.

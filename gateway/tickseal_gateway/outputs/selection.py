@@ -5,11 +5,11 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
+from tickseal_gateway.frames.readings import Batch
+from tickseal_gateway.health.status import Json
 from tickseal_gateway.outputs.base import Output
 from tickseal_gateway.outputs.catching_up import CatchesUp
 from tickseal_gateway.outputs.health import HealthReader
-from tickseal_gateway.readings import Batch
-from tickseal_gateway.status import Json
 
 _IDS_MOST = 10_000
 

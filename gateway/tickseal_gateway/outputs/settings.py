@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from tickseal.configuration import Between, Duration, Length, Size
+from tickseal.configuration.configuration import Between, Duration, Length, Size
 from tickseal.core.errors import ConfigError
 
 _SECOND = 1_000_000_000

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from tickseal.core import constants
+from tickseal_gateway.frames.readings import Batch, Reading
 from tickseal_gateway.outputs.appending import AppendedFile
-from tickseal_gateway.readings import Batch, Reading
 
 _COLUMNS = (
     "time", "device", "stream", "name", "value", "unit", "time_ns", "tick", "frame", "generation",

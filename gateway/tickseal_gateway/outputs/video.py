@@ -19,10 +19,10 @@ from av.video.stream import VideoStream
 
 from tickseal.core.errors import StoreError
 from tickseal.host.logs import Once
-from tickseal.pictures import Picture as Content
+from tickseal.payloads.pictures import Picture as Content
+from tickseal_gateway.frames.readings import Batch, Picture
 from tickseal_gateway.outputs.budget import Budget
 from tickseal_gateway.outputs.picture_archive import timed_path
-from tickseal_gateway.readings import Batch, Picture
 
 _logger = logging.getLogger(__name__)
 _SUFFIX = ".mp4"

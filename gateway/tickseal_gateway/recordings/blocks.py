@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tickseal.core.ticks import tick_start
-from tickseal.parameters import StreamParameters
+from tickseal.streams.parameters import StreamParameters
 
 _ROW = struct.Struct(">QQH")
 _HOUR_NS = 3600 * 1_000_000_000

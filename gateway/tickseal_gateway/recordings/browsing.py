@@ -13,8 +13,8 @@ from statistics import median_low
 from typing import TypeVar
 
 from tickseal.core.errors import StoreError
-from tickseal.receiving import Frame
-from tickseal_gateway.readings import Batch, Content, content_of, read_frame
+from tickseal.streams.receiving import Frame
+from tickseal_gateway.frames.readings import Batch, Content, content_of, read_frame
 from tickseal_gateway.recordings.excerpts import Excerpt, Series, Shown, Span
 from tickseal_gateway.recordings.library import Block, Library, Recorded
 from tickseal_gateway.recordings.opening import RecordingOpener, ToUTC

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tickseal.core.errors import ConfigError, StoreError
+from tickseal_gateway.frames.readings import Batch, Picture, content_of, read_frame
 from tickseal_gateway.outputs.text import HEADS, as_csv, as_json_lines
-from tickseal_gateway.readings import Batch, Picture, content_of, read_frame
 from tickseal_gateway.recordings.grant_file import GrantEncoder
 from tickseal_gateway.recordings.library import Library, Recorded
 from tickseal_gateway.recordings.opening import RecordingOpener

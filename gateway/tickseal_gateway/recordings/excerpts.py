@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tickseal.samples import Measured
-from tickseal_gateway.readings import Picture
+from tickseal.payloads.samples import Measured
+from tickseal_gateway.frames.readings import Picture
 from tickseal_gateway.recordings.opening import Completeness
 from tickseal_gateway.recordings.playing import utc_of
 

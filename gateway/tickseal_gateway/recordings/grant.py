@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tickseal.core.errors import StoreError
-from tickseal_gateway import printing
+from tickseal_gateway.commands import printing
 from tickseal_gateway.config import load
 from tickseal_gateway.recordings.grant_file import GrantEncoder, write_grant_file
 from tickseal_gateway.recordings.play import (

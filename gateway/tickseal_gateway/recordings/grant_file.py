@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from tickseal import control
 from tickseal.core.errors import RemoteProtocolError, StoreError
-from tickseal.parameters import StreamParameters
+from tickseal.sessions import control
+from tickseal.streams.parameters import StreamParameters
 from tickseal_gateway.recordings.blocks import Row, encode_block, hour_of
 from tickseal_gateway.recordings.files import (
     GRANT_MAGIC,

@@ -7,12 +7,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from tickseal import control
 from tickseal.core.errors import StoreError
-from tickseal.generation import Generation
 from tickseal.host.state import StateDirectory
-from tickseal.metadata import StreamMetadata
-from tickseal.parameters import StreamParameters
+from tickseal.sessions import control
+from tickseal.streams.generation import Generation
+from tickseal.streams.metadata import StreamMetadata
+from tickseal.streams.parameters import StreamParameters
 from tickseal_gateway.config import Config
 from tickseal_gateway.recordings.blocks import tick_from
 from tickseal_gateway.recordings.files import Entry, Kind, RecordReader

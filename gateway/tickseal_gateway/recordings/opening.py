@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tickseal.assembly import FrameAssembler
 from tickseal.clock import ClockInterval
 from tickseal.core import constants
 from tickseal.core.errors import RemoteProtocolError
 from tickseal.core.ticks import tick_start
-from tickseal.generation import Generation
-from tickseal.opening import FrameOpener, Refused
-from tickseal.receiving import Frame
-from tickseal.summary import Summary
+from tickseal.streams.assembly import FrameAssembler
+from tickseal.streams.generation import Generation
+from tickseal.streams.opening import FrameOpener, Refused
+from tickseal.streams.receiving import Frame
+from tickseal.streams.summary import Summary
 from tickseal_gateway.recordings.pieces import Piece
 
 _NOW = ClockInterval(earliest_ns=0, latest_ns=0)

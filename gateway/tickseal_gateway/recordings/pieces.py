@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tickseal import control, primitives
+from tickseal import primitives
 from tickseal.core import constants
 from tickseal.core.errors import RemoteProtocolError, StoreError
 from tickseal.core.keytree import Walker
-from tickseal.generation import Generation
-from tickseal.parameters import StreamParameters
-from tickseal.sink_session import read_grant
+from tickseal.sessions import control
+from tickseal.sessions.sink_session import read_grant
+from tickseal.streams.generation import Generation
+from tickseal.streams.parameters import StreamParameters
 from tickseal_gateway.recordings.blocks import Row, decode_block
 from tickseal_gateway.recordings.files import Entry, Kind, RecordReader
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from tickseal.core.errors import ConfigError
-from tickseal_gateway import printing
+from tickseal_gateway.commands import printing
+from tickseal_gateway.commands.instants import past_instant
 from tickseal_gateway.config import Config, load
-from tickseal_gateway.instants import past_instant
 from tickseal_gateway.recordings import playing
 from tickseal_gateway.recordings.keys import KEY_FILE, read_key
 from tickseal_gateway.recordings.library import Library

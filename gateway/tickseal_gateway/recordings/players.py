@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
 from tickseal.core.errors import ConfigError, StoreError
+from tickseal_gateway.frames.readings import Batch, Picture, Reading
 from tickseal_gateway.outputs.text import HEADS, as_csv, as_json_lines, iso
-from tickseal_gateway.readings import Batch, Picture, Reading
 
 T = TypeVar("T")
 #: What a codec's file is called; a video's buffers are no files of their own.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tickseal.host.leap_seconds import load_leap_seconds
-from tickseal_gateway import printing
-from tickseal_gateway.readings import Batch, content_of, read_frame
+from tickseal_gateway.commands import printing
+from tickseal_gateway.frames.readings import Batch, content_of, read_frame
 from tickseal_gateway.recordings.opening import Completeness, RecordingOpener, ToUTC
 from tickseal_gateway.recordings.pieces import Piece
 from tickseal_gateway.recordings.players import Player

@@ -1,8 +1,9 @@
 """RecordedGeneration: a copy of a generation's keys that walks behind what is on the disk."""
 
-from tickseal import control, primitives
+from tickseal import primitives
 from tickseal.core.keytree import Walker
-from tickseal.generation import Generation
+from tickseal.sessions import control
+from tickseal.streams.generation import Generation
 
 
 class RecordedGeneration:

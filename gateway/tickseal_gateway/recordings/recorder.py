@@ -9,21 +9,21 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from tickseal import control
 from tickseal.host.state import StateDirectory
-from tickseal.opening import Buffer, OpenedSegment
+from tickseal.sessions import control
+from tickseal.streams.opening import Buffer, OpenedSegment
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.config import Config
+from tickseal_gateway.frames.readings import Batch, Sealed
+from tickseal_gateway.ingest.quotas import Quotas
+from tickseal_gateway.ingest.streams import Held, LiveStream
+from tickseal_gateway.ingest.table import StreamTable
 from tickseal_gateway.outputs.base import OutputRunner
-from tickseal_gateway.quotas import Quotas
-from tickseal_gateway.readings import Batch, Sealed
 from tickseal_gateway.recordings.blocks import Row, encode_block, hour_of, ticks_of
 from tickseal_gateway.recordings.files import Kind, Record, RecordWriter
 from tickseal_gateway.recordings.keys import GrantBox, load_key
 from tickseal_gateway.recordings.recorded import RecordedGeneration
 from tickseal_gateway.recordings.shelf import Shelf, recording_path
-from tickseal_gateway.streams import Held, LiveStream
-from tickseal_gateway.table import StreamTable
 
 _SPAN_PLACE = "{}:{}:{}:{}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tickseal.core.errors import StoreError
-from tickseal_gateway.quotas import Quota
+from tickseal_gateway.ingest.quotas import Quota
 from tickseal_gateway.recordings.files import INDEX_SUFFIX, SUFFIX, explained
 
 _SECOND = 1_000_000_000

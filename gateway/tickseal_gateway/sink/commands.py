@@ -16,8 +16,8 @@ from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
-from tickseal_gateway import printing
-from tickseal_gateway.asking import ConfigOption, JsonOption, StateOption
+from tickseal_gateway.commands import printing
+from tickseal_gateway.commands.asking import ConfigOption, JsonOption, StateOption
 from tickseal_gateway.recordings import playing
 from tickseal_gateway.recordings.grant_file import read_grant_file
 from tickseal_gateway.recordings.play import FromOption, OutOption, ToOption, report, span_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from tickseal.configuration import Length
+from tickseal.configuration.configuration import Length
 from tickseal.host.configuration_file import read_configuration
 from tickseal_gateway.config import Config, StoreConfig
 from tickseal_gateway.outputs.settings import OutputConfig

@@ -5,15 +5,15 @@ from functools import partial
 from importlib.metadata import version
 
 from tickseal.clock import Clock
-from tickseal.control import Role
-from tickseal.device_session import Credentials
 from tickseal.host import enrolment
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
-from tickseal.parameters import Suite
-from tickseal.sink_session import SinkSession
+from tickseal.sessions.control import Role
+from tickseal.sessions.device_session import Credentials
+from tickseal.sessions.sink_session import SinkSession
+from tickseal.streams.parameters import Suite
 
 
 def begin_session(credentials: Credentials, *, name: str) -> SinkSession:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tickseal.core.errors import LinkError, StoreError, TicksealError
-from tickseal.events import RecallReceived
+from tickseal.sessions.events import RecallReceived
 from tickseal_gateway.recordings.files import explained
 
 _FILE = "recalled.grant"

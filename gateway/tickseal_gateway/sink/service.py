@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tickseal import events as ev
 from tickseal.clock import GatewayTimeFilter
 from tickseal.core.errors import LinkError
 from tickseal.host.control_socket import ControlSocket
@@ -21,7 +20,8 @@ from tickseal.host.kernel_clock import KernelClock, boottime_ns
 from tickseal.host.logs import Once
 from tickseal.host.state import StateDirectory
 from tickseal.links.backoff import Backoff
-from tickseal.sink_session import SinkSession
+from tickseal.sessions import events as ev
+from tickseal.sessions.sink_session import SinkSession
 from tickseal_gateway.outputs.base import OutputRunner, stop_all
 from tickseal_gateway.outputs.configured import configured_outputs, run_beside
 from tickseal_gateway.outputs.offering import Offering

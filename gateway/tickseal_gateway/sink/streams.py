@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from tickseal.clock import Clock
 from tickseal.core.errors import LocalProtocolError
 from tickseal.core.ticks import tick_start
-from tickseal.events import GrantReceived
-from tickseal.generation import Generation
-from tickseal.grants import GrantHolder
-from tickseal.opening import Buffer
-from tickseal.receiving import ReceivedGeneration
-from tickseal_gateway.readings import Batch, Content, content_of, read_frame
+from tickseal.sessions.events import GrantReceived
+from tickseal.sessions.grants import GrantHolder
+from tickseal.streams.generation import Generation
+from tickseal.streams.opening import Buffer
+from tickseal.streams.receiving import ReceivedGeneration
+from tickseal_gateway.frames.readings import Batch, Content, content_of, read_frame
 
 _logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from tickseal.core.errors import StoreError
-from tickseal_gateway.readings import Reading
+from tickseal_gateway.frames.readings import Reading
 from tickseal_gateway.store.sqlite import TRUTH
 
 _SELECT = """

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tickseal_gateway.quotas import Quota
+from tickseal_gateway.ingest.quotas import Quota
 
 _logger = logging.getLogger(__name__)
 #: Often, so that each time there is little to delete.

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from tickseal.core import constants
 from tickseal.core.errors import StoreError
-from tickseal.samples import Measured
-from tickseal_gateway.readings import Batch, Reading
+from tickseal.payloads.samples import Measured
+from tickseal_gateway.frames.readings import Batch, Reading
 from tickseal_gateway.store.arrivals import Arrivals
 from tickseal_gateway.store.room import Room
 from tickseal_gateway.store.schema import prepare

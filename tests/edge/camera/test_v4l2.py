@@ -13,7 +13,7 @@ from tickseal_edge.camera import v4l2
 from tickseal_edge.camera.v4l2 import V4L2Camera
 from tickseal_edge.sensors.base import DeviceError
 
-from tickseal.pictures import Picture
+from tickseal.payloads.pictures import Picture
 
 #: What select() finds readable always, and never.
 READY, SILENT = os.open(os.devnull, os.O_RDONLY), os.eventfd(0)

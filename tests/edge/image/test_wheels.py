@@ -14,7 +14,7 @@ from tickseal_edge.image.packages import needed_packages
 from tickseal_edge.image.programs import ImageError
 from tickseal_edge.image.progress import Progress
 
-from tickseal.configuration import parse_toml
+from tickseal.configuration.configuration import parse_toml
 
 
 def make_wheel(folder: Path, name: str, tag: str, *needs: str) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 from memory_bus import Chip, MemoryBus, bme280, plug_in, sht4x
-from tickseal_edge.producers import _open_sensor
+from tickseal_edge.production.producers import _open_sensor
+from tickseal_edge.production.stream_config import I2CStream
 from tickseal_edge.sensors.base import DeviceError, Sensor
 from tickseal_edge.sensors.readings import ReadingConfig
-from tickseal_edge.stream_config import I2CStream
 
 from tickseal.core.errors import ConfigError
-from tickseal.samples import Sample
+from tickseal.payloads.samples import Sample
 
 
 @pytest.fixture

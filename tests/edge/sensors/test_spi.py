@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from memory_bus import MemorySPI, bme280, plug_in_spi
-from tickseal_edge.producers import _open_sensor
+from tickseal_edge.production.producers import _open_sensor
+from tickseal_edge.production.stream_config import SPIStream
 from tickseal_edge.sensors.base import DeviceError, Sensor
 from tickseal_edge.sensors.readings import ReadingConfig
-from tickseal_edge.stream_config import SPIStream
 
 from tickseal.core.errors import ConfigError
 

@@ -5,10 +5,10 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from tickseal_gateway.readings import Picture
-from tickseal_gateway.registered import RegistryError
+from tickseal_gateway.frames.readings import Picture
+from tickseal_gateway.registry.registered import RegistryError
 
-from tickseal import pictures
+from tickseal.payloads import pictures
 
 
 class FakeView:

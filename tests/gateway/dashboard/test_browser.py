@@ -7,7 +7,7 @@ import pytest
 from chromium import Browser, is_here
 from running_page import RunningPage, Streaming, running_page
 from selenium.webdriver.common.keys import Keys
-from tickseal_gateway import streams
+from tickseal_gateway.ingest import streams
 
 pytestmark = pytest.mark.skipif(
     not is_here(), reason="needs Debian's packages chromium and chromium-driver"

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tickseal_gateway.dashboard.fleet import condense
-from tickseal_gateway.registered import Device, DeviceState, Stream
-from tickseal_gateway.streams import LiveStream
+from tickseal_gateway.ingest.streams import LiveStream
+from tickseal_gateway.registry.registered import Device, DeviceState, Stream
 
 from tickseal import StreamMetadata
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tickseal_gateway.dashboard import history
 from tickseal_gateway.dashboard.history import History
-from tickseal_gateway.readings import Batch, Reading
+from tickseal_gateway.frames.readings import Batch, Reading
 from tickseal_gateway.store.sqlite import SQLiteStore
 
 SECOND = 10**9

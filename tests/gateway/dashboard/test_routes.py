@@ -13,9 +13,9 @@ from fake_view import FakeView
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from tickseal_gateway import dashboard
+from tickseal_gateway.commands.qr import qr_svg
 from tickseal_gateway.dashboard.accounts import Accounts
 from tickseal_gateway.dashboard.pictures import mjpeg
-from tickseal_gateway.qr import qr_svg
 
 GOOD = "correct horse battery"
 LIVE = "ws://127.0.0.1:4780/api/live"

@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 
 from PIL import Image
-from tickseal_gateway.readings import Batch, Picture, Reading
+from tickseal_gateway.frames.readings import Batch, Picture, Reading
 
-from tickseal import pictures
 from tickseal.core import constants
-from tickseal.samples import Measured
+from tickseal.payloads import pictures
+from tickseal.payloads.samples import Measured
 
 SECOND = 1_000_000_000
 T0 = 1_780_000_000 * SECOND

@@ -10,11 +10,11 @@ from batches import batch, picture, reading
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
 from tickseal_gateway.config import Config
+from tickseal_gateway.frames.readings import Batch
 from tickseal_gateway.outputs.configured import configured_outputs, health_readers
 from tickseal_gateway.outputs.selection import SelectedOutput, SelectedReader
-from tickseal_gateway.readings import Batch
 
-from tickseal.configuration import parse_toml
+from tickseal.configuration.configuration import parse_toml
 from tickseal.core.errors import ConfigError
 
 ALL = """

@@ -13,9 +13,9 @@ from batches import batch, reading
 pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install 'tickseal[mqtt]'")
 
 from brokers import CONFIG, MOSQUITTO, Broker, DeafBroker, Listener, device, snapshot
+from tickseal_gateway.frames.readings import Batch
 from tickseal_gateway.outputs.home_assistant import Topics
 from tickseal_gateway.outputs.mqtt import MQTTOutput
-from tickseal_gateway.readings import Batch
 from waiting import PATIENCE_S, eventually
 
 from tickseal.core.errors import LinkError

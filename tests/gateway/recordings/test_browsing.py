@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import SECOND, START, Recorded, encoded, jpeg, names, seconds
-from tickseal_gateway.readings import Content
+from tickseal_gateway.frames.readings import Content
 from tickseal_gateway.recordings import browsing as module
 from tickseal_gateway.recordings.browsing import Browsing
 from tickseal_gateway.recordings.excerpts import Span

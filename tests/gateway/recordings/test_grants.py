@@ -13,7 +13,7 @@ from tickseal_gateway.recordings.grant_file import (
 from tickseal_gateway.recordings.opening import RecordingOpener
 
 from tickseal.core import keytree
-from tickseal.samples import decode_samples
+from tickseal.payloads.samples import decode_samples
 
 STREAM = "shed/air"
 

@@ -1,0 +1,1 @@
+"""What is streamed: sensors and cameras, each read at its rate."""

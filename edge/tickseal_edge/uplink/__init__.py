@@ -1,0 +1,1 @@
+"""The way to the gateway: connections, and which frames go by which of them."""

@@ -1,0 +1,1 @@
+"""What people type: `tickseal gateway ...` and `tickseal top`."""

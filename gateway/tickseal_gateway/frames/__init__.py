@@ -1,0 +1,1 @@
+"""What came out of segments: frames, the readings and pictures in them, for outputs and programs."""

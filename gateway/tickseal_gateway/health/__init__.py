@@ -1,0 +1,1 @@
+"""How the gateway and its devices stand, for people and machines."""

@@ -1,0 +1,1 @@
+"""Who is known, and what each may do: devices, streams, invites, allowances, on disk."""

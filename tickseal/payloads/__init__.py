@@ -1,0 +1,1 @@
+"""What frames carry: samples of sensors, pictures of cameras."""
