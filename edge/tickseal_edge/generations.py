@@ -57,6 +57,7 @@ class Generations:
         self._throttles = {stream_id: Throttle(doubles=True) for stream_id in outgoing}
         self._tails = {stream_id: Tail() for stream_id in outgoing if keeps(stream_id)}
         self._refused: dict[str, str] = {}
+        self._retries: dict[str, asyncio.TimerHandle] = {}
         self._once = Once(_logger)
 
     def refusal(self, stream_id: str) -> str:
@@ -106,7 +107,11 @@ class Generations:
         self._once.change(
             stream_id, reason, logging.ERROR, "%s: the gateway refused it: %s", stream_id, reason
         )
-        asyncio.get_running_loop().call_later(_RETRY_S, self._open, stream_id)
+        # One timer a stream: each session that refuses it would add another, for ever.
+        if waiting := self._retries.get(stream_id):
+            waiting.cancel()
+        loop = asyncio.get_running_loop()
+        self._retries[stream_id] = loop.call_later(_RETRY_S, self._open, stream_id)
 
     def on_report(self, event: ev.Reported) -> None:
         """Give up what need not be sent again, and note which renewals have helped."""
@@ -128,9 +133,10 @@ class Generations:
                 continue
             final = outgoing.summary(now, boottime_ns(), is_final=True)
             outgoing.stop()
-            if tail := self._tails.get(stream_id):
-                frames = tail.take()
-                self._spool.keep_end(generation, [*frames, final] if final else frames)
+            tail = self._tails.get(stream_id)
+            frames = tail.take() if tail else []
+            # The last summary of a stream that is not kept, too: it tells how much was lost.
+            self._spool.keep_end(generation, [*frames, final] if final else frames)
 
     # --- What the streams need ---
 

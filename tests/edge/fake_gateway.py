@@ -66,6 +66,7 @@ class FakeGateway:
         stores_one_chunk: of backfill; what comes after it is not even read.
         seen: every event, in order.
         flags: of the last frame of each stream.
+        missing: frames known to be lost, by handle, of what was backfilled.
     """
 
     def __init__(self, registry: Registry, *, clock: Clock | None = None) -> None:
@@ -84,6 +85,7 @@ class FakeGateway:
         self.policy = NegotiationPolicy()
         self.seen: list[ev.Event] = []
         self.flags: dict[str, int] = {}
+        self.missing: Counter[int] = Counter()
         self.refusals: Counter[str] = Counter()
         self._has_stored = False
         self._numbers: list[int] = []
@@ -236,6 +238,11 @@ class FakeGateway:
                 self.registry.offline.setdefault(
                     (event.handle, event.generation), Offline()
                 ).is_finished = True
+                self.missing[event.handle] += sum(
+                    received.missing_frames
+                    for received in self.receiver.generations(event.handle)
+                    if received.opener.generation.number == event.generation
+                )
                 self.receiver.erase(event.handle, event.generation)
             case ev.SegmentsReceived():
                 self._take(event.segments, session)

@@ -116,6 +116,27 @@ def test_a_network_that_goes_silent_costs_nothing_that_is_kept(
     asyncio.run(scenario())
 
 
+def test_of_a_stream_that_is_not_kept_the_gateway_learns_how_much_an_outage_cost(
+    device: Device, registry: Registry
+) -> None:
+    device.set(keep=False)
+
+    async def scenario() -> None:
+        async with device.enrolled(registry) as gateway:
+            async with device.running() as service:
+                await until(lambda: len(gateway.payloads(STREAM)) > 10)
+                handle, sealed = registry.handles[STREAM], service._outgoing[STREAM]
+                gateway.loses_udp = True
+                frames = sealed.frame_number
+                await until(lambda: sealed.frame_number >= frames + 30)
+                gateway.loses_udp = False
+                gateway.sessions[-1][1].abort()
+                await until(lambda: gateway.events(ev.BackfillFinished))
+            assert gateway.missing[handle] >= 30
+
+    asyncio.run(scenario())
+
+
 def _stored(registry: Registry) -> int:
     return sum(one.stored_until for one in registry.offline.values())
 
@@ -152,6 +173,25 @@ def test_an_offer_that_a_restart_of_either_side_cut_off_goes_on_where_it_was(
         await gateway.stop()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("reason", ["unknown", "revoked"])
+def test_a_device_that_is_refused_for_ever_says_so_once_and_what_to_do(
+    device: Device, registry: Registry, caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
+    async def scenario() -> None:
+        async with device.enrolled(registry) as gateway:
+            gateway.decide = lambda _: reason
+            caplog.clear()
+            async with device.running() as service:
+                attempts = len(gateway.events(ev.HandshakeRequested))
+                await until(lambda: len(gateway.events(ev.HandshakeRequested)) > attempts + 4)
+                assert "enrol it again" in service.snapshot()["gateway"]["problem"]  # type: ignore[index]
+
+    asyncio.run(scenario())
+    said = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 1
+    assert "enrol it again" in said[0].getMessage()
 
 
 def test_a_displaced_session_waits_ever_longer(device: Device, registry: Registry) -> None:
@@ -212,6 +252,32 @@ def test_a_refused_stream_is_kept_and_asked_for_again(device: Device, registry: 
             assert set(range(count + 1, count + 6)) <= numbers
 
     asyncio.run(scenario())
+
+
+def test_sessions_that_refuse_a_stream_leave_one_timer_to_ask_again(
+    device: Device, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[asyncio.TimerHandle] = []
+
+    async def scenario() -> None:
+        call_later = asyncio.get_running_loop().call_later
+
+        def noted(delay: float, work: object, *rest: object) -> asyncio.TimerHandle:
+            timer = call_later(delay, work, *rest)  # type: ignore[arg-type]
+            if getattr(work, "__name__", "") == "_open":
+                timers.append(timer)
+            return timer
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_later", noted)
+        async with device.enrolled(registry) as gateway:
+            gateway.refuse_stream = lambda _: "pending"
+            async with device.running():
+                for times in range(1, 4):
+                    await until(lambda times=times: len(timers) == times)  # type: ignore[misc]
+                    gateway.sessions[-1][1].abort()
+
+    asyncio.run(scenario())
+    assert [timer.cancelled() for timer in timers] == [True, True, False]
 
 
 def test_segments_go_over_the_connection_where_no_udp_is_taken(

@@ -58,7 +58,11 @@ class Spool:
     # --- Filling ---
 
     def begin(self, generation: Generation, blob: bytes) -> None:
-        """Take in a new offline generation; where a stream has too many, its oldest is dropped."""
+        """Take in a generation; where a stream has too many, its oldest is dropped.
+
+        Args:
+            blob: as in SpooledGeneration.
+        """
         same = [one for one in self.generations() if one.handle == generation.handle]
         if len(same) >= _GENERATIONS_MOST:
             self.remove(same[0].number)
@@ -70,11 +74,10 @@ class Spool:
         """Take in the last frames of a live generation, in which nothing more is sealed."""
         if not frames:
             return
-        number = generation.number
-        self._generations[number] = SpooledGeneration(number, generation.handle, b"")
+        self.begin(generation, b"")
         for frame in frames:
             self.append(frame)
-        self.complete(number)
+        self.complete(generation.number)
 
     def append(self, frame: SealedFrame) -> None:
         """Keep a frame of a generation that was begun; of one that was dropped, count it."""

@@ -25,6 +25,7 @@ _REFUSALS = {
     "incompatible": "it may not use this handshake; enrol it again with a new invite",
     "busy": "the gateway is busy; this device tries again",
 }
+_SAID = (ev.CloseReason.REFUSED, ev.CloseReason.REVOKED)
 _BYES = {
     "displaced": "another device, or another process, uses this device's identity",
     "stopping": "the gateway stops",
@@ -129,7 +130,8 @@ class Uplink:
             self.state.since_ns = boottime_ns()
             if boottime_ns() - started_ns > _PROVED_NS:
                 self._backoff.reset()
-        if closed is not None:
+        # The gateway's no was said with what to do; a second sentence would make each attempt news.
+        if closed is not None and closed.reason not in _SAID:
             said = _BYES.get(closed.detail, closed.detail)
             self._fails(f"the session with {address} ended: {said}")
         self._on_down()
