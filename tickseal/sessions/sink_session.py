@@ -18,7 +18,7 @@ from tickseal.streams.parameters import StreamParameters
 class SinkSession(DeviceSession):
     """One connection of a Data Sink on another machine, which opens streams by grants.
 
-    GrantReceived, GrantWithdrawn and SegmentsReceived are for `tickseal.sessions.grants.GrantHolder`.
+    GrantReceived, GrantWithdrawn and SegmentsReceived are for `sessions.grants.GrantHolder`.
 
     Args, Raises: as of DeviceSession.
     """

@@ -1,1 +1,1 @@
-"""What came out of segments: frames, the readings and pictures in them, for outputs and programs."""
+"""What came out of segments: frames, and the readings and pictures in them, for all outputs."""
