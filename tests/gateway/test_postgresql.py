@@ -43,7 +43,7 @@ def test_all_of_it_is_there_after_a_restart(url: str, tmp_path: Path) -> None:
     device = enrolled(registry)
     stream = registry.claim_stream(device, StreamMetadata(id="s", type="t"))
     offline = OfflineGeneration(handle=stream.handle, number=(1 << 64) - 1, stored_until=9)
-    registry.keep_offline(offline)
+    registry.offline.keep(offline)
     device = registry.set_tags(registry.rename(device, "porch"), ("north",))
     device = registry.set_limits(device, Limits(bytes_per_s=1 << 40))
     registry.set_state(device, DeviceState.REVOKED)
@@ -64,7 +64,7 @@ def test_all_of_it_is_there_after_a_restart(url: str, tmp_path: Path) -> None:
     assert sorted(again.allowances.of(office.id), key=lambda a: a.pattern) == sorted(
         allowed, key=lambda a: a.pattern
     )
-    assert again.offline(stream.handle, (1 << 64) - 1) == offline
+    assert again.offline.get(stream.handle, (1 << 64) - 1) == offline
     again.close()
     assert not (tmp_path / "none").exists()
 

@@ -5,11 +5,13 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tickseal_gateway.registry import schema
+from tickseal_gateway.ingest.table import BACKFILLED_MOST
+from tickseal_gateway.registry import offline, schema
 from tickseal_gateway.registry.registered import (
     Device,
     DeviceState,
@@ -42,20 +44,44 @@ def enrolled(registry: Registry, number: int = 1) -> Device:
     return registry.finish_enrolment(device, DeviceState.APPROVED)
 
 
+def test_outages_leave_no_more_behind_than_a_device_can_offer_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert offline.MOST > BACKFILLED_MOST
+    monkeypatch.setattr(offline, "MOST", 8)
+    registry = Registry(tmp_path / "registry.db")
+    device = enrolled(registry)
+    one, other = (registry.claim_stream(device, StreamMetadata(id=id_, type="t")) for id_ in "ab")
+    kept = OfflineGeneration(handle=other.handle, number=1)
+    registry.offline.keep(kept)
+    numbers = range(1000, 1000 + offline.MOST + 3)
+    for number in numbers:
+        generation = OfflineGeneration(handle=one.handle, number=number)
+        registry.offline.keep(generation)
+        registry.offline.keep(replace(generation, is_finished=True))
+    for _ in range(2):  # and after a restart
+        known = [n for n in numbers if registry.offline.get(one.handle, n)]
+        assert known == list(numbers[3:])
+        assert registry.offline.get(other.handle, 1) == kept
+        registry.close()
+        registry = Registry(tmp_path / "registry.db")
+    registry.close()
+
+
 def test_all_of_it_is_there_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     registry = Registry(path)
     device = enrolled(registry)
     metadata = StreamMetadata(id="s", type="t", unit="Cel", extra={"content": "x"})
     stream = registry.claim_stream(device, metadata)
-    offline = OfflineGeneration(handle=stream.handle, number=(1 << 64) - 1, stored_until=9)
-    registry.keep_offline(offline)
+    kept = OfflineGeneration(handle=stream.handle, number=(1 << 64) - 1, stored_until=9)
+    registry.offline.keep(kept)
     registry.add_invite(invite(2, name="porch"))
     before = (registry.devices(), registry.streams(), registry.invites())
     registry.close()
     again = Registry(path)
     assert (again.devices(), again.streams(), again.invites()) == before
-    assert again.offline(stream.handle, (1 << 64) - 1) == offline
+    assert again.offline.get(stream.handle, (1 << 64) - 1) == kept
     assert again.device_of_key(device.static_public) == device
     again.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -149,6 +175,7 @@ def test_a_damaged_registry_is_said_to_be_so(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_registry import enrolled

@@ -59,14 +59,14 @@ class Backfill:
             raise OpeningRefusedError("handle")
         if stream.id != event.generation.stream_id:
             raise OpeningRefusedError("metadata")
-        known = self._registry.offline(event.handle, number)
+        known = self._registry.offline.get(event.handle, number)
         if known is not None and known.is_finished:
             raise OpeningRefusedError("finished")
         state = known or OfflineGeneration(handle=event.handle, number=number)
         try:
             self._policy.check(event.generation.parameters)
             if known is None:
-                await self._durably(lambda: self._registry.keep_offline(state))
+                await self._durably(lambda: self._registry.offline.keep(state))
             # Offered again: what was opened of it but not stored comes once more.
             self._table.make_way(event.handle, number)
             self._table.install(
@@ -99,7 +99,7 @@ class Backfill:
             raise OpeningRefusedError("backfill", "a backfill of a stream that is not yours")
         held = self._table.find(*key)
         if held is None:
-            if self._registry.offline(*key) is not None:
+            if self._registry.offline.get(*key) is not None:
                 raise OpeningRefusedError("backfill", "offer the generation before its backfill")
             # A live generation of before a restart, whose keys are gone.
             return None, event.frames[1]
@@ -115,10 +115,10 @@ class Backfill:
         if not self.owns(device, event.handle):
             return
         self._table.erase(*key)
-        known = self._registry.offline(*key)
+        known = self._registry.offline.get(*key)
         if known is not None and not known.is_finished:
             finished = replace(known, is_finished=True)
-            await self._durably(lambda: self._registry.keep_offline(finished))
+            await self._durably(lambda: self._registry.offline.keep(finished))
 
     async def note_stored(self, marks: Sequence[FrameMark]) -> dict[tuple[int, int], int]:
         """Remember that frames are on the disk.
@@ -131,11 +131,11 @@ class Backfill:
             key = (mark.handle, mark.generation)
             stored[key] = max(stored.get(key, 0), mark.frame + 1)
         for key, until in list(stored.items()):
-            known = self._registry.offline(*key)
+            known = self._registry.offline.get(*key)
             if known is not None and known.stored_until < until:
                 state = replace(known, stored_until=until)
                 try:
-                    await self._durably(partial(self._registry.keep_offline, state))
+                    await self._durably(partial(self._registry.offline.keep, state))
                 except TicksealError as error:
                     _logger.error("not acknowledged: %s", error)  # noqa: TRY400 - told
                     del stored[key]

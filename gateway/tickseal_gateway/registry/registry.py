@@ -19,11 +19,11 @@ from tickseal.streams.metadata import StreamMetadata
 from tickseal_gateway.registry import schema
 from tickseal_gateway.registry.allowances import Allowances
 from tickseal_gateway.registry.limits import NO_LIMITS, Limits
+from tickseal_gateway.registry.offline import OfflineGenerations
 from tickseal_gateway.registry.registered import (
     Device,
     DeviceState,
     Invite,
-    OfflineGeneration,
     RegistryError,
     Stream,
 )
@@ -52,9 +52,9 @@ class Registry:
         self._streams: dict[int, Stream] = {}
         self._by_name: dict[str, Stream] = {}
         self._by_device: dict[int, dict[int, None]] = {}
-        self._offline: dict[tuple[int, int], OfflineGeneration] = {}
         self._invites: dict[bytes, Invite] = {}
         self.allowances = Allowances(self._engine, self._where, self._lock)
+        self.offline = OfflineGenerations(self._engine, self._where, self._lock, now_ns)
         with schema.explained("read", self._where), self._engine.connect() as connection:
             self._load(connection)
 
@@ -104,10 +104,6 @@ class Registry:
         """Return the streams of a device that are not retired."""
         handles = list(self._by_device.get(device_id, ()))
         return [s for handle in handles if not (s := self._streams[handle]).is_retired]
-
-    def offline(self, handle: int, number: int) -> OfflineGeneration | None:
-        """Return what is known of an offline generation; None where it was never offered."""
-        return self._offline.get((handle, number))
 
     def invites(self) -> list[Invite]:
         """Return all invites that are remembered."""
@@ -304,31 +300,6 @@ class Registry:
             self._keep_stream(stream)
             return stream
 
-    def keep_offline(self, generation: OfflineGeneration) -> None:
-        """Remember how far an offline generation is stored, for good."""
-        table = schema.offline
-        key = (generation.handle, generation.number)
-        values = {"stored_until": generation.stored_until, "is_finished": generation.is_finished}
-        number = f"{generation.number:016x}"
-        with self._lock:
-            with self._transaction() as connection:
-                if key in self._offline:
-                    connection.execute(
-                        table.update()
-                        .where(table.c.handle == generation.handle, table.c.number == number)
-                        .values(values)
-                    )
-                else:
-                    connection.execute(
-                        table.insert().values(
-                            handle=generation.handle,
-                            number=number,
-                            offered_ns=self._now_ns(),
-                            **values,
-                        )
-                    )
-            self._offline[key] = generation
-
     # --- Private ---
 
     @contextlib.contextmanager
@@ -386,14 +357,6 @@ class Registry:
                     metadata=StreamMetadata.decode(row["metadata"]),
                     is_retired=row["is_retired"],
                 )
-            )
-        for row in connection.execute(schema.offline.select()).mappings():
-            number = int(row["number"], 16)
-            self._offline[row["handle"], number] = OfflineGeneration(
-                handle=row["handle"],
-                number=number,
-                stored_until=row["stored_until"],
-                is_finished=row["is_finished"],
             )
         for row in connection.execute(schema.invites.select()).mappings():
             self._invites[row["id"]] = Invite(**row)
