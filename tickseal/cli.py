@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import sys
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, metadata, version
 from pathlib import Path
@@ -25,6 +26,9 @@ GROUP = "tickseal.commands"
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 _COMPLETION = {"install_completion", "show_completion"}
 
+#: As a new user meets them; others follow by name.
+_ORDER = ("demo", "gateway", "edge", "mcu", "image", "sink", "top", "play", "grant", "open")
+
 _EXAMPLES = """\b
 Examples:
   tickseal demo --seconds 10         a gateway and a Data Source here, streaming
@@ -43,7 +47,8 @@ class _Commands(TyperGroup):
     """Lists every registered command, but imports a command's module only to run it."""
 
     def list_commands(self, ctx: "Context") -> list[str]:
-        return sorted(_registered())
+        known = [name for name in _ORDER if name in _registered()]
+        return known + sorted(_registered().keys() - set(known))
 
     def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
         entry = _registered().get(cmd_name)
@@ -52,6 +57,9 @@ class _Commands(TyperGroup):
     def resolve_command(
         self, ctx: "Context", args: list[str]
     ) -> "tuple[str | None, Command | None, list[str]]":
+        is_unknown = args[0] not in _registered() and not ctx.resilient_parsing
+        if is_unknown and (homes := _homes(args[0])):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(homes)}?")
         name, command, rest = super().resolve_command(ctx, args)
         if name is None or command is None:
             return name, command, rest
@@ -96,6 +104,19 @@ def _load(entry: EntryPoint) -> "Command":
     command = get_command(application)
     command.params = [param for param in command.params if param.name not in _COMPLETION]
     return command
+
+
+def _homes(name: str) -> list[str]:
+    """Return commands that may be meant by a name that is none: alike, or in a group."""
+    homes = [f"'tickseal {alike}'" for alike in get_close_matches(name, _registered())]
+    for group, entry in _registered().items():
+        try:
+            command = _load(entry)
+        except ImportError:
+            continue
+        if name in getattr(command, "commands", ()):
+            homes.append(f"'tickseal {group} {name}'")
+    return homes
 
 
 def _explain(name: str, error: ImportError) -> str:

@@ -1,4 +1,4 @@
-"""Stream from this machine to itself: a gateway and a Data Source as two processes, to look at."""
+"""Try it here: a gateway and a Data Source, streaming."""
 
 import contextlib
 import json

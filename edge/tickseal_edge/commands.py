@@ -1,4 +1,4 @@
-"""The Data Source on this device: enrol it with a gateway, run it."""
+"""A Data Source: enrol this device, stream, see how it is."""
 
 import asyncio
 import json
@@ -49,12 +49,15 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="TOML file; without one: host telemetry.", metavar="FILE"),
 ]
-JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command(epilog="Example: tickseal edge enrol tks1_...")
 def enrol(
-    token: Annotated[str, typer.Argument(help="The invite, as `tickseal gateway invite` gave it.")],
+    token: Annotated[
+        str,
+        typer.Argument(metavar="TOKEN", help="The invite, as `tickseal gateway invite` gave it."),
+    ],
     config: ConfigOption = None,
     as_json: JSONOption = False,
     force: Annotated[
@@ -85,7 +88,8 @@ def enrol(
     if as_json:
         typer.echo(json.dumps({"device": identity.name, "addresses": identity.addresses}))
     else:
-        typer.echo(f"enrolled as {identity.name}; now run: tickseal edge run")
+        with_config = f" --config {config}" if config else ""
+        typer.echo(f"enrolled as {identity.name}; now run: tickseal edge run{with_config}")
 
 
 @app.command(epilog="Example: tickseal edge run --config edge.toml")
@@ -106,14 +110,14 @@ def run(
 
 @app.command(epilog="Example: tickseal edge status --json")
 def status(config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """Show how the running device stands: connection, streams, clock, spool."""
+    """Show connection, streams, clock and spool of what runs here."""
     answer = ask(load_config(config).state_path, {"do": "status"}, service="edge")
     typer.echo(json.dumps(answer) if as_json else as_text(answer))
 
 
 @app.command(epilog="Example: tickseal edge clock --json")
 def clock(config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """Show what tells this device the time, how well, and what it did lately."""
+    """Show what tells this device the time, and how well."""
     settings = load_config(config)
     try:
         answer = ask(settings.state_path, {"do": "clock"}, service="edge")
@@ -155,7 +159,7 @@ def doctor(config: ConfigOption = None, as_json: JSONOption = False) -> None:
 
 @app.command(epilog="Example: tickseal edge profiles")
 def profiles(as_json: JSONOption = False) -> None:
-    """List the sensors that need no more in the configuration than their name."""
+    """List the sensors that are known by name."""
     rows = [
         {
             "profile": name,

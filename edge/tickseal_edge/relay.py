@@ -102,7 +102,7 @@ def relay(
     as_json: Annotated[bool, typer.Option("--json", help="Log as JSON lines.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
-    """Pass microcontrollers on serial cables on to their gateway, without reading them."""
+    """Pass microcontrollers on cables on to their gateway, unread."""
     set_up_logging("debug" if verbose else "info", as_json=as_json)
     ports = [SerialSettings(port=one, baudrate=baudrate) for one in port or [AUTO]]
     asyncio.run(_run(Relay(gateway), ports))

@@ -1,4 +1,4 @@
-"""Microcontrollers with MicroPython: flash them, list them, hear them, find what is wrong."""
+"""Microcontrollers with MicroPython: flash them, look after them."""
 
 import asyncio
 import contextlib
@@ -71,7 +71,7 @@ def build_files(
         bool, typer.Option("--frozen", help="Source and manifest.py for a firmware of your own.")
     ] = False,
 ) -> None:
-    """Write what is put on a board into a folder, for other tools or a firmware of your own."""
+    """Write a board's program into a folder, for tools of your own."""
     files = build.frozen() if frozen else build.files()
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -81,7 +81,7 @@ def build_files(
 
 @app.command("list")
 def list_boards(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Show what is plugged in, and which kinds of boards are known."""
     found = ports.plugged_in()
@@ -121,7 +121,7 @@ def logs(
     board: BoardOption = "pico",
     seconds: Annotated[float | None, typer.Option(help="End after so long.")] = None,
 ) -> None:
-    """Show what a board says to people; it goes on streaming to nobody meanwhile."""
+    """Show what a board prints. Meanwhile it streams to nobody."""
     chosen = ports.choose_port(port, ports.kind_of(board))
 
     async def nobody(link: SerialLink) -> None:
@@ -168,7 +168,7 @@ def simulate(
         Path | None, typer.Option("--config", "-c", help="config.json for it.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Run a board that does not exist: MicroPython on this machine, on a pseudo-terminal."""
+    """Run a board's program on this machine, without a board."""
     token = flashing.check_invite(invite) if invite else None
     settings = flashing.load_config(config) if config else simulation.default_config(name)
     # Ended as Ctrl-C ends it: the board too, and its terminal.

@@ -82,7 +82,7 @@ def test_an_invite_is_shown_as_text_and_as_a_code(gateways: GatewayFactory) -> N
         (("status",), "no gateway runs on"),
         (("streams",), "start it: tickseal gateway run"),
         (("rekey", "--all"), "no gateway runs on"),
-        (("rekey",), "say one device by its name, or --all"),
+        (("rekey",), "say which device, by its name, or --all"),
         (("revoke", "nobody"), "there is no device 'nobody'; known: none yet"),
         (("approve", "nobody"), "there is no device 'nobody'"),
         (("rename", "nobody", "x"), "there is no device 'nobody'"),
@@ -154,7 +154,7 @@ def test_a_port_that_is_taken_is_said_to_be_so(gateways: GatewayFactory, tmp_pat
         (tmp_path / "other").mkdir()
         other = GatewayFactory(tmp_path / "other")
         line = fails(other, "run", "--port", str(process.ready["gateway"]["tcp_port"]))
-        assert "choose another address or port" in line
+        assert "in use; stop what uses it, or choose another port" in line
 
 
 def test_every_command_has_help_with_what_it_does() -> None:

@@ -127,6 +127,23 @@ def test_wrong_usage_is_exit_code_2_and_names_the_help(tickseal, arguments) -> N
     assert "--help' for help." in err
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("wave", "good wave"), ("goood", "good")])
+def test_an_unknown_command_is_answered_with_what_may_be_meant(tickseal, typed, meant) -> None:
+    code, _, err = tickseal(typed)
+    assert code == 2
+    assert f"No such command '{typed}'. Did you mean 'tickseal {meant}'?" in err
+
+
+@pytest.mark.parametrize("group", ["", "gateway", "edge", "sink", "mcu", "image"])
+def test_lists_of_commands_fit_on_a_line_of_80(group: str) -> None:
+    help_of = [TICKSEAL, *group.split(), "--help"]
+    done = subprocess.run(
+        help_of, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "80"}
+    )
+    commands = done.stdout.partition("Commands:")[2].partition("Example")[0]
+    assert commands and "..." not in commands
+
+
 def test_a_missing_extra_is_one_line_that_names_it(tickseal) -> None:
     code, out, err = tickseal("serial", "anything")
     assert (code, out) == (1, "")

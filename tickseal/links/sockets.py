@@ -59,9 +59,11 @@ async def bind(host: str | None, port: int, kind: socket.SocketKind) -> socket.s
                 stack.pop_all()
                 return sock
     name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+    why = failure.strerror if failure else "no such address"
+    where = f" of {host}" if host else ""
     raise LinkError(
-        f"cannot listen on {name} {host or 'any address'} port {port}: {failure}; choose another "
-        "address or port, or stop what uses it"
+        f"cannot listen on {name} port {port}{where}: {why}; "
+        "stop what uses it, or choose another port or address"
     )
 
 

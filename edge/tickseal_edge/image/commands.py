@@ -1,4 +1,4 @@
-"""Images for SD cards: a Raspberry Pi that enrols by itself when it is first switched on."""
+"""Make a card's image for a Raspberry Pi that enrols by itself."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def build(  # noqa: PLR0917 - typer names them
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Put tickseal, its configuration and an invite into an image, ready to be flashed."""
+    """Put tickseal, a configuration and an invite into an image."""
     boards = load_boards()
     if board not in boards or boards[board].flash.method != "sd-card":
         known = ", ".join(name for name, one in boards.items() if one.flash.method == "sd-card")

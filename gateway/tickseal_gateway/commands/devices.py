@@ -22,6 +22,9 @@ from tickseal_gateway.commands.instants import coming_instant, past_instant
 from tickseal_gateway.registry.limits import Limits, parse_limit
 
 app = typer.Typer(rich_markup_mode=None)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `devices` lists it.")]
+SinkArgument = Annotated[str, typer.Argument(metavar="SINK", help="As `devices` lists it.")]
 _ALLOW_EXAMPLES = """\b
 Examples:
   tickseal gateway allow office garden/temperature
@@ -56,7 +59,7 @@ def devices(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the devices, and their health while the gateway runs."""
+    """List the devices, and how they are."""
     rows = do(settings(config, state), {"do": "devices"}, lambda admin: admin.devices())
     rows = [row for row in rows if set(tag or ()) <= set(row["tags"])]
     if tag and not rows and not as_json:
@@ -66,15 +69,18 @@ def devices(
 
 
 @app.command()
-def approve(name: str, config: ConfigOption = None, state: StateOption = None) -> None:
-    """Let a device that waits (policy approve = true) open streams."""
+def approve(name: NameArgument, config: ConfigOption = None, state: StateOption = None) -> None:
+    """Let a device that waits for it open streams."""
     do(settings(config, state), {"do": "approve", "name": name}, lambda a: a.approve(name))
     typer.echo(f"{name} may open streams")
 
 
 @app.command()
 def rename(
-    name: str, new_name: str, config: ConfigOption = None, state: StateOption = None
+    name: NameArgument,
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME")],
+    config: ConfigOption = None,
+    state: StateOption = None,
 ) -> None:
     """Give a device another name."""
     request: dict[str, object] = {"do": "rename", "name": name, "new_name": new_name}
@@ -88,7 +94,7 @@ def rename(
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
 )
 def tag(
-    device: str,
+    device: NameArgument,
     changes: Annotated[
         list[str] | None, typer.Argument(metavar="[+TAG|-TAG]...", help="To give, to take away.")
     ] = None,
@@ -96,7 +102,7 @@ def tag(
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a device tags, by which devices are grouped, or take some away."""
+    """Give a device tags, or take some away."""
     add = [each.removeprefix("+") for each in changes or () if not each.startswith("-")]
     remove = [each.removeprefix("-") for each in changes or () if each.startswith("-")]
     request: dict[str, object] = {"do": "tag", "name": device, "add": add, "remove": remove}
@@ -108,7 +114,7 @@ def tag(
 
 @app.command(epilog=_LIMIT_EXAMPLES)
 def limit(  # noqa: PLR0917 - options, given by name
-    device: str,
+    device: NameArgument,
     rate: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Bytes a second of all its streams.")
     ] = None,
@@ -124,7 +130,7 @@ def limit(  # noqa: PLR0917 - options, given by name
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Limit what one device may have; "none" takes a limit away; without options, show them."""
+    """Limit what a device may send and store; "none" lifts a limit."""
     given = {
         "bytes_per_s": (rate, True),
         "frames_per_s": (frames, False),
@@ -147,16 +153,19 @@ def limit(  # noqa: PLR0917 - options, given by name
 
 
 @app.command()
-def revoke(name: str, config: ConfigOption = None, state: StateOption = None) -> None:
-    """Refuse a device for good: its session and streams end at once."""
+def revoke(name: NameArgument, config: ConfigOption = None, state: StateOption = None) -> None:
+    """End all that a device does, now, and refuse it for good."""
     do(settings(config, state), {"do": "revoke", "name": name}, lambda a: a.revoke(name))
     typer.echo(f"{name} is revoked")
 
 
 @app.command(epilog=_ALLOW_EXAMPLES)
 def allow(  # noqa: PLR0917 - options, given by name
-    sink: str,
-    stream: Annotated[str, typer.Argument(help="A stream's id; * at the end for all that follow.")],
+    sink: SinkArgument,
+    stream: Annotated[
+        str,
+        typer.Argument(metavar="STREAM", help="A stream's id; * at the end for all that follow."),
+    ],
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Such as 7d, 18:00; for ever without it.")
     ] = None,
@@ -167,7 +176,7 @@ def allow(  # noqa: PLR0917 - options, given by name
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
-    """Let a sink on another machine read a stream, or many."""
+    """Let a sink on another machine read streams."""
     now_ns = time.time_ns()
     until_ns = None if until is None else coming_instant(until, now_ns, option="--until")
     since_ns = None if since is None else past_instant(since, now_ns, option="--since")
@@ -182,9 +191,12 @@ def allow(  # noqa: PLR0917 - options, given by name
 
 @app.command()
 def disallow(
-    sink: str, stream: str, config: ConfigOption = None, state: StateOption = None
+    sink: SinkArgument,
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="As it was allowed.")],
+    config: ConfigOption = None,
+    state: StateOption = None,
 ) -> None:
-    """Take an allowance back: what the sink holds opens nothing that is sealed from now on."""
+    """Take that back: nothing sealed from now on opens for the sink."""
     request: dict[str, object] = {"do": "disallow", "name": sink, "stream": stream}
     do(settings(config, state), request, lambda admin: admin.disallow(sink, stream))
     typer.echo(f"{sink} may not read {stream} any more")
@@ -194,20 +206,20 @@ def disallow(
 def allowances(
     config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
 ) -> None:
-    """List which sink may read which streams, and until when."""
+    """List which sink may read what, and until when."""
     rows = do(settings(config, state), {"do": "allowances"}, lambda admin: admin.allowances())
     typer.echo(json.dumps(rows) if as_json else printing.allowances(rows))
 
 
 @app.command(epilog=_REKEY_EXAMPLES)
 def rekey(
-    name: Annotated[str | None, typer.Argument()] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All devices.")] = False,
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
-    """Let a device, or all, begin a new generation of keys for each stream."""
+    """Let a device, or all, make new keys for each stream now."""
     if (name is None) is not everything:
-        raise ConfigError("say one device by its name, or --all")
+        raise ConfigError("say which device, by its name, or --all")
     asked = ask(settings(config, state).state_path, {"do": "rekey", "name": name}, service=SERVICE)
     typer.echo(f"asked for new keys of {asked} streams")

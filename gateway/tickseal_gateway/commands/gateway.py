@@ -1,4 +1,4 @@
-"""Run the gateway: the Stream Controller and Data Sink; enrol, list, revoke, look at devices."""
+"""The gateway: run it, invite devices, look after them."""
 
 import asyncio
 import io
@@ -45,7 +45,7 @@ Examples:
 
 @app.callback()
 def gateway() -> None:
-    """Run the gateway: Stream Controller and Data Sink; enrol, list, revoke, look at devices."""
+    """The gateway, Stream Controller and Data Sink: run it, invite devices, look after them."""
 
 
 @app.command(epilog=_RUN_EXAMPLES)
@@ -73,7 +73,7 @@ def invite(  # noqa: PLR0917 - options, given by name
     name: Annotated[str | None, typer.Option(help="What the device will be called.")] = None,
     expires: Annotated[str, typer.Option(metavar="TIME", help="Such as 30min, 1h, 7d.")] = "1h",
     classical: Annotated[
-        bool, typer.Option(help="Without ML-KEM-768, for microcontrollers; pinned for good.")
+        bool, typer.Option("--classical", help="For a microcontroller: without ML-KEM-768.")
     ] = False,
     address: Annotated[
         list[str] | None,
@@ -91,7 +91,7 @@ def invite(  # noqa: PLR0917 - options, given by name
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a one-time token, as text and as QR code, that enrols one device; or many."""
+    """Print a one-time token that enrols a device, and its QR code."""
     try:
         lifetime_ns = parse_duration(expires)
     except ValueError as error:
@@ -144,9 +144,9 @@ def _show_invites(
         way = "With the board plugged in:  tickseal mcu flash --invite TOKEN"
     typer.echo(
         f"\n{way}\n"
-        f"For {made['name'] or 'one device'}, once, for {printing.until(made['expires_ns'])}, "
-        f"{'hybrid' if made['hybrid'] else 'classical'}; it reaches the gateway at "
-        f"{', '.join(made['addresses'])}. Keep the token secret until it is used."
+        f"Enrols {made['name'] or 'one device'}, once, within "
+        f"{printing.until(made['expires_ns'])}, by {', '.join(made['addresses'])}. "
+        "Keep it secret until then."
     )
 
 
@@ -160,11 +160,15 @@ def invites(
 
 
 @app.command()
-def withdraw(invite_id: str, config: ConfigOption = None, state: StateOption = None) -> None:
-    """Make an open invite worthless, by its id: its token fell into wrong hands."""
+def withdraw(
+    invite_id: Annotated[str, typer.Argument(metavar="ID", help="As `invites` lists it.")],
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Make an open invite worthless."""
     request: dict[str, object] = {"do": "withdraw", "id": invite_id}
     do(settings(config, state), request, lambda admin: admin.withdraw(invite_id))
-    typer.echo(f"the invite {invite_id} is worthless now")
+    typer.echo(f"the invite {invite_id} enrols nobody any more")
 
 
 @app.command()
@@ -180,7 +184,7 @@ def streams(
 def status(
     config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show what the running gateway does: devices, streams, refusals, alarms."""
+    """Show devices, streams, refusals and alarms."""
     snapshot = ask(settings(config, state).state_path, {"do": "status"}, service=SERVICE)
     typer.echo(json.dumps(snapshot) if as_json else printing.status(snapshot))
 
@@ -188,12 +192,12 @@ def status(
 @app.command()
 def page(
     forget_password: Annotated[
-        bool, typer.Option(help="Remove the page's password; it holds until the gateway restarts.")
+        bool, typer.Option("--forget-password", help="Remove its password, from the next start on.")
     ] = False,
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
-    """Print the address of the running gateway's page, by which a browser may command."""
+    """Print the link to the page with which a browser may command."""
     where = settings(config, state).state_path
     if forget_password:
         (where / "page" / "password.json").unlink(missing_ok=True)

@@ -33,6 +33,16 @@ def until(time_ns: int) -> str:
     return age(left) if left > 0 else "expired"
 
 
+def steered(discipline: str) -> str:
+    """Return what steers a clock, in words."""
+    return "free-running" if discipline == "none" else discipline
+
+
+def milliseconds(duration_ns: float) -> str:
+    """Return a short time in words."""
+    return f"{duration_ns / 1e6:.{1 if duration_ns < 1e9 else 0}f} ms"
+
+
 def size(count: float) -> str:
     """Return a number of bytes in words."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -151,8 +161,8 @@ def status(snapshot: dict[str, Any]) -> str:
     parts = [
         f"{gateway['name']} at {', '.join(gateway['addresses'])}"
         + (f", page {gateway['page']}" if gateway["page"] else ""),
-        f"running for {age((gateway['now_ns'] - gateway['started_ns']) / 1e9)}, clock by "
-        f"{clock['discipline']} +/- {clock['uncertainty_ns'] / 1e6:.1f} ms",
+        f"running for {age((gateway['now_ns'] - gateway['started_ns']) / 1e9)}, clock "
+        f"{steered(clock['discipline'])} +/- {milliseconds(clock['uncertainty_ns'])}",
         f"{totals['frames']} frames ({totals['frames_per_s']:.1f} a second), "
         f"{size(totals['payload_bytes'])}, {totals['missing']} missing; segments refused: "
         f"{counts(totals['refusals'])}",
@@ -185,6 +195,6 @@ def _clock(session: dict[str, Any] | None) -> str:
         return "-"
     agrees = "" if session and session["clock_agrees"] else ", DISAGREES"
     return (
-        f"{clock['discipline']} {clock['offset_ns'] / 1e6:+.1f} ms "
-        f"+/- {clock['offset_uncertainty_ns'] / 1e6:.1f} ms{agrees}"
+        f"{steered(clock['discipline'])} {clock['offset_ns'] / 1e6:+.1f} "
+        f"+/- {milliseconds(clock['offset_uncertainty_ns'])}{agrees}"
     )

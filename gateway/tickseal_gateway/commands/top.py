@@ -1,4 +1,4 @@
-"""Watch a running gateway in the terminal: devices, streams, losses, refusals, alarms."""
+"""Watch the running gateway in the terminal."""
 
 import contextlib
 import os
@@ -135,7 +135,10 @@ def _head(snapshot: dict[str, Any], fault: str) -> list[Line]:
         [
             (_BOLD, f"tickseal  {gateway['name']}"),
             ("", f"   up {up}   clock "),
-            (clock_style, f"{clock['discipline']} ±{clock['uncertainty_ns'] / 1e6:.1f} ms"),
+            (
+                clock_style,
+                _clock(clock),
+            ),
             (_DIM, "   q quits"),
         ],
         [
@@ -152,6 +155,11 @@ def _head(snapshot: dict[str, Any], fault: str) -> list[Line]:
     if fault:
         lines.append([(_RED + _BOLD, fault)])
     return lines
+
+
+def _clock(clock: dict[str, Any]) -> str:
+    steered = printing.steered(clock["discipline"])
+    return f"{steered} ±{printing.milliseconds(clock['uncertainty_ns'])}"
 
 
 _DEVICE_HEAD = ("device", "state", "seen", "clock", "offset", "handshake", "address")
@@ -179,7 +187,7 @@ def _device(device: dict[str, Any]) -> Row:
         ("", printing.age(device["seen_s"])),
         (
             clock_style,
-            f"{clock['discipline']} ±{clock['uncertainty_ns'] / 1e6:.1f} ms" if clock else "-",
+            _clock(clock) if clock else "-",
         ),
         (
             "" if agrees else _RED,

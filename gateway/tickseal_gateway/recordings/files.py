@@ -220,6 +220,8 @@ def explained(doing: str, path: Path) -> Iterator[None]:
     """Turn the disk's errors into a StoreError that says what to do."""
     try:
         yield
+    except FileNotFoundError:
+        raise StoreError(f"cannot {doing} {path}: there is no such file or folder") from None
     except OSError as error:
         raise StoreError(
             f"cannot {doing} {path}: {error.strerror}; see to its rights, and make room"

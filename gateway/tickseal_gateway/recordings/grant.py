@@ -1,4 +1,4 @@
-"""Hand a span of a recorded stream to somebody, as one file that `tickseal open` opens."""
+"""Make a file that opens a span of a recorded stream elsewhere."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ Examples:
 
 @app.command(epilog=_EXAMPLES)
 def grant(  # noqa: PLR0917 - options, given by name
-    stream: str,
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="As `tickseal play` lists it.")],
     since: FromOption,
     to: ToOption,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="A new file.")],
@@ -40,7 +40,7 @@ def grant(  # noqa: PLR0917 - options, given by name
     state: StateOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Hand a span of a recorded stream to somebody, as one file that `tickseal open` opens."""
+    """Make a file that opens a span of a recorded stream elsewhere."""
     library = open_library(load(config).with_overrides(state=state))
     recorded, span_ns = library.find(stream), span_of(since, to)
     made_of = GrantEncoder(with_segments=not keys_only)

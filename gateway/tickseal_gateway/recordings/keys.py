@@ -37,10 +37,14 @@ def read_key(path: Path) -> bytes:
     """
     try:
         return _checked(path.read_bytes(), path)
+    except FileNotFoundError:
+        raise StoreError(
+            f"nothing was recorded in {path.parent}; the gateway records what comes from its next "
+            "start on with [recordings] record = true"
+        ) from None
     except OSError as error:
         raise StoreError(
-            f"cannot read the recording key {path}: {error.strerror}; does the gateway record "
-            "([recordings] record = true), and may this user read its state?"
+            f"cannot read the recording key {path}: {error.strerror}; be the gateway's user"
         ) from None
 
 

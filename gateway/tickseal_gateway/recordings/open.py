@@ -1,4 +1,4 @@
-"""Open a grant file, offline: the frames, and which of those that were sealed are missing."""
+"""Open such a file, offline, and say what is missing."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,7 @@ def open_grant(
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Open a grant file, offline: the frames, and which of those that were sealed are missing."""
+    """Open such a file, offline, and say what is missing."""
     pieces = read_grant_file(file, recordings)
     player = make_player(out, force=force)
     found = playing.play(pieces, player)

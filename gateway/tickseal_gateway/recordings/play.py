@@ -1,4 +1,4 @@
-"""Play what a gateway recorded: readings as text, pictures as files, MJPEG or MP4."""
+"""Play what a gateway recorded: readings, pictures, video."""
 
 import json
 import time
@@ -44,7 +44,9 @@ Examples:
 
 @app.command(epilog=_EXAMPLES)
 def play(  # noqa: PLR0917 - options, given by name
-    stream: Annotated[str | None, typer.Argument(help="Without one: list what there is.")] = None,
+    stream: Annotated[
+        str | None, typer.Argument(metavar="STREAM", help="Without one: list what there is.")
+    ] = None,
     since: FromOption = "1h",
     to: ToOption = "now",
     out: OutOption = None,
@@ -53,7 +55,7 @@ def play(  # noqa: PLR0917 - options, given by name
     state: StateOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
-    """Play what a gateway recorded: readings as text, pictures as files, MJPEG or MP4."""
+    """Play what a gateway recorded: readings, pictures, video."""
     library = open_library(load(config).with_overrides(state=state))
     if stream is None:
         _list(library, as_json=as_json)

@@ -1,4 +1,4 @@
-"""A Data Sink on another machine: enrol it with a gateway, open what that allows, store it."""
+"""A Data Sink on another machine: enrol it, read streams there."""
 
 import asyncio
 import json
@@ -29,7 +29,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 
 @app.command(epilog="Example: tickseal sink enrol tks1_...")
 def enrol(
-    token: Annotated[str, typer.Argument(help="As `tickseal gateway invite --sink` printed it.")],
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN", help="As `tickseal gateway invite --sink` printed it.")
+    ],
     config: ConfigOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -92,7 +94,7 @@ Examples:
 
 @app.command(epilog=_RECALL_EXAMPLES)
 def recall(  # noqa: PLR0917 - options, given by name
-    stream: str,
+    stream: Annotated[str, typer.Argument(metavar="STREAM")],
     since: FromOption,
     to: ToOption = "now",
     out: OutOption = None,
@@ -104,7 +106,7 @@ def recall(  # noqa: PLR0917 - options, given by name
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Get what the gateway recorded, by the running sink, and open it."""
+    """Fetch and open what the gateway recorded."""
     span_ns = span_of(since, to)
     check_out(out, force=force)
     if grant is not None and grant.exists():
