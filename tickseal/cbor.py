@@ -14,6 +14,9 @@ Value: TypeAlias = (
 #: The metadata map and eight levels below it (docs/protocol.md section 2.1); nothing goes deeper.
 _DEPTH_MAX = 9
 _INT_MIN, _INT_MAX = -(2**64), 2**64 - 1
+#: Items of one encoding: more than the largest pack of samples has. A byte can be an item, which
+#: makes an object of 64 bytes in memory.
+_ITEMS_MOST = 200_000
 
 
 def encode(value: Value) -> bytes:
@@ -39,7 +42,7 @@ def decode(data: bytes) -> Value:
         RemoteProtocolError: not CBOR, not deterministic, or of a type that is not carried.
     """
     if not is_plain(data):
-        raise RemoteProtocolError("CBOR with a tag or an indefinite length")
+        raise RemoteProtocolError("CBOR with a tag, an indefinite length, or too many items")
     try:
         value: Value = cbor2.loads(data)
     # The decoder reports faults by several classes, and deep nesting by RecursionError.
@@ -62,13 +65,15 @@ def decode_map(data: bytes) -> dict[str, Value]:
 
 
 def is_plain(data: bytes) -> bool:
-    """Return whether every item is of a definite length, and none a tag.
+    """Return whether every item is of a definite length, none a tag, and they are not too many.
 
     The decoder acts on tags: one for shared values makes a kilobyte expand without bound, others
     parse dates, regular expressions and big numbers. So it must never see one.
     """
     position, size = 0, len(data)
-    while position < size:
+    for _ in range(_ITEMS_MOST):
+        if position >= size:
+            return True
         major, short = data[position] >> 5, data[position] & 31
         position += 1
         count = short
@@ -82,7 +87,7 @@ def is_plain(data: bytes) -> bool:
             return False
         if major in (2, 3):
             position += count
-    return True
+    return position >= size
 
 
 def _fault(value: object, depth: int = 0) -> str | None:

@@ -19,7 +19,7 @@ samples = st.builds(
     Sample,
     name=names,
     value=values,
-    unit=st.none() | st.text(min_size=1, max_size=32),
+    unit=st.none() | st.text(min_size=1, max_size=32).filter(str.isprintable),
     time_ns=st.integers(1_600_000_000_000_000_000, 1_900_000_000_000_000_000),
 )
 

@@ -21,6 +21,9 @@ _BASE_NAME, _BASE_TIME, _BASE_UNIT, _NAME, _UNIT = -2, -3, -4, 0, 1
 _VALUE, _STRING, _BOOLEAN, _TIME = 2, 3, 4, 6
 _SECOND = 1_000_000_000
 _SAMPLES_MOST = 10_000
+#: Characters of a value that is text, and of a unit.
+TEXT_LONGEST, _UNIT_LONGEST = 1024, 32
+_TIME_END = 1 << 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +32,14 @@ class Sample:
 
     Args:
         name: what was measured, 1..64 characters of A-Z a-z 0-9 - : . / _ (RFC 8428 section 4.5.1).
-        value: number, truth or text; None for a reading that failed: it is marked, never invented.
-        unit: SenML unit (RFC 8428 section 12.1), for example "Cel"; None where there is none.
-        time_ns: when it was taken, ns since 1970 UTC; on the wire it keeps about a microsecond.
+        value: number, truth or text of up to 1024 characters; None for a reading that failed: it
+            is marked, never invented.
+        unit: SenML unit (RFC 8428 section 12.1), for example "Cel", up to 32 printable characters;
+            None where there is none.
+        time_ns: when it was taken, ns since 1970 UTC, within 64 bits; on the wire it keeps about a
+            microsecond.
     Raises:
-        LocalProtocolError: the name is not allowed.
+        LocalProtocolError: the name, the unit, a text or the time is not allowed.
     """
 
     name: str
@@ -42,12 +48,19 @@ class Sample:
     time_ns: int
 
     def __post_init__(self) -> None:
-        """Check the name."""
+        """Check every field: what outputs cannot write would cost them other devices' samples."""
         if not _is_name(self.name):
             raise LocalProtocolError(
                 "a sample's name is 1..64 of A-Z a-z 0-9 - : . / _ and begins with a letter or "
                 f"digit, not {self.name!r}"
             )
+        unit, value = self.unit, self.value
+        if unit is not None and not (len(unit) <= _UNIT_LONGEST and unit.isprintable()):
+            raise LocalProtocolError("a sample's unit is up to 32 printable characters")
+        if isinstance(value, str) and len(value) > TEXT_LONGEST:
+            raise LocalProtocolError(f"a sample's text is up to {TEXT_LONGEST} characters")
+        if not -_TIME_END <= self.time_ns < _TIME_END:
+            raise LocalProtocolError("a sample's time is ns since 1970 within 64 bits")
 
 
 def _is_name(name: str) -> bool:
@@ -93,7 +106,9 @@ def decode_samples(payload: bytes) -> list[Sample]:
         RemoteProtocolError: not a SenML pack of known labels.
     """
     if not is_plain(payload):
-        raise RemoteProtocolError("a frame of samples with a CBOR tag or an indefinite length")
+        raise RemoteProtocolError(
+            "a frame of samples with a CBOR tag, an indefinite length, or too many items"
+        )
     try:
         stream = io.BytesIO(payload)
         pack = cbor2.load(stream)
@@ -120,8 +135,8 @@ def _decode_record(record: dict[int, Any], base: dict[int, Any]) -> Sample:
         values = [record[label] for label in (_VALUE, _STRING, _BOOLEAN) if label in record]
         if len(values) != 1 or not isinstance(values[0], bool | int | float | str):
             raise RemoteProtocolError("a SenML record without exactly one value")
-        if unit is not None and not (isinstance(unit, str) and len(unit) <= 32):
-            raise RemoteProtocolError("a SenML unit that is not short text")
+        if unit is not None and not isinstance(unit, str):
+            raise RemoteProtocolError("a SenML unit that is not text")
         value: Measured | None = values[0]
         if isinstance(value, float) and not math.isfinite(value):
             value = None

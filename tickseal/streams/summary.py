@@ -6,6 +6,8 @@ from tickseal import cbor
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 
 _U64 = (1 << 64) - 1
+#: More than any summary has; a frame may be as large as the stream's frame_bytes.
+_BYTES_MOST = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Summary:
     @classmethod
     def decode(cls, payload: bytes) -> "Summary":
         """Return the summary of a payload, or raise RemoteProtocolError."""
+        if len(payload) > _BYTES_MOST:
+            raise RemoteProtocolError(f"a summary of {len(payload)} bytes")
         content = cbor.decode_map(payload)
         try:
             frames, ticks, is_final = (content.pop(key) for key in ("frames", "ticks", "final"))
