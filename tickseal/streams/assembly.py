@@ -1,6 +1,7 @@
 """FrameAssembler: segments to frames, bounded (docs/protocol.md section 5.2)."""
 
 from tickseal.core import constants
+from tickseal.streams.allotment import Allotment
 from tickseal.streams.opening import OpenedSegment
 from tickseal.streams.parameters import StreamParameters
 
@@ -22,13 +23,16 @@ class _Partial:
 class FrameAssembler:
     """Collects the segments of one generation's frames; the oldest incomplete frame makes room.
 
+    Args:
+        allotment: shared with whatever else is held for the same peer; None for none.
     Attributes:
         incomplete: frames that were begun and dropped.
     """
 
-    __slots__ = ("_bytes_most", "_held_bytes", "_partials", "incomplete")
+    __slots__ = ("_allotment", "_bytes_most", "_held_bytes", "_partials", "incomplete")
 
-    def __init__(self, parameters: StreamParameters) -> None:
+    def __init__(self, parameters: StreamParameters, allotment: Allotment | None = None) -> None:
+        self._allotment = allotment
         self._partials: dict[int, _Partial] = {}
         self._held_bytes = 0
         # One whole frame of the largest size must always fit beside the one being received.
@@ -68,10 +72,27 @@ class FrameAssembler:
             return b"".join(partial.parts[index] for index in range(partial.last + 1))
         while len(self._partials) > _OPEN_FRAMES or self._held_bytes > self._bytes_most:
             self._drop(min(self._partials))
+        self._note()
         return None
+
+    def give_up(self) -> None:
+        """Drop every incomplete frame; for the allotment, which knows."""
+        self.incomplete += len(self._partials)
+        self._partials.clear()
+        self._held_bytes = 0
+
+    def clear(self) -> None:
+        """Drop every incomplete frame: no more segments come."""
+        self.give_up()
+        self._note()
+
+    def _note(self) -> None:
+        if self._allotment is not None:
+            self._allotment.note(self, self._held_bytes)
 
     def _remove(self, number: int) -> None:
         self._held_bytes -= self._partials.pop(number).held_bytes
+        self._note()
 
     def _drop(self, number: int) -> None:
         self._remove(number)

@@ -9,6 +9,7 @@ from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
 from tickseal.native import IS_NATIVE
 from tickseal.streams.accepting import Interval
+from tickseal.streams.allotment import Allotment
 from tickseal.streams.assembly import FrameAssembler
 from tickseal.streams.generation import Generation
 from tickseal.streams.opening import Buffer, Frame, FrameOpener, OpenedSegment, Refused
@@ -31,18 +32,26 @@ class ReceivedGeneration:
         ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while
             current.
         is_latest: whether the last segment of its stream was of it.
+        allotment: what its incomplete frames count against; None for nothing.
         owner: for whoever installed it, to find again what belongs to it.
     """
 
     __slots__ = (
-        "_first_frame", "assembler", "ends_at_ns", "frames", "is_latest", "opener", "owner",
-        "payload_bytes", "stream", "summary",
+        "_first_frame", "allotment", "assembler", "ends_at_ns", "frames", "is_latest", "opener",
+        "owner", "payload_bytes", "stream", "summary",
     )  # fmt: skip
 
     def __init__(
-        self, stream: "_Stream", generation: Generation, *, is_live: bool, highest_frame: int
+        self,
+        stream: "_Stream",
+        generation: Generation,
+        *,
+        is_live: bool,
+        highest_frame: int,
+        allotment: Allotment | None,
     ) -> None:
         self.stream = stream
+        self.allotment = allotment
         self.opener = FrameOpener(generation, live=is_live, highest_frame=highest_frame)
         # Made for the first frame of several segments.
         self.assembler: FrameAssembler | None = None
@@ -153,10 +162,17 @@ class SegmentReceiver:
         self.tap: Tap | None = None
 
     def install(
-        self, generation: Generation, *, is_live: bool = True, highest_frame: int = -1
+        self,
+        generation: Generation,
+        *,
+        is_live: bool = True,
+        highest_frame: int = -1,
+        allotment: Allotment | None = None,
     ) -> ReceivedGeneration:
         """Accept a generation from now on; an older live one ends after this one's first segment.
 
+        Args:
+            allotment: what its incomplete frames count against: its peer's, say.
         Raises:
             LocalProtocolError: its header profile is not the receiver's, its low bits or those of
                 its handle are in use, or the stream was revoked and not forgotten.
@@ -177,7 +193,11 @@ class SegmentReceiver:
                 f"a generation with the low bits {low:#x} is held for handle {handle}"
             )
         received = ReceivedGeneration(
-            stream, generation, is_live=is_live, highest_frame=highest_frame
+            stream,
+            generation,
+            is_live=is_live,
+            highest_frame=highest_frame,
+            allotment=allotment,
         )
         stream.by_low_bits[low] = received
         self._places[_place(low, handle)] = received
@@ -235,6 +255,8 @@ class SegmentReceiver:
         """Erase a generation, and return what it was."""
         received = stream.by_low_bits.pop(low)
         received.opener.clear()
+        if received.assembler is not None:
+            received.assembler.clear()
         del self._places[_place(low, stream.handle)]
         return received
 
@@ -355,7 +377,8 @@ class SegmentReceiver:
                 one.payload, one.number, 0, one.tick, one.flags, constants.KIND_FRAME
             )
         if received.assembler is None:
-            received.assembler = FrameAssembler(received.opener.generation.parameters)
+            parameters = received.opener.generation.parameters
+            received.assembler = FrameAssembler(parameters, received.allotment)
         payload = received.assembler.add(one)
         if payload is None:
             return

@@ -23,6 +23,19 @@ class Footage:
         self._since_key: list[Picture] = []
         self._bytes = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the pictures that are kept."""
+        if self._since_key or self.newest is None:
+            return self._bytes
+        return len(self.newest.picture.data)
+
+    def give_up(self) -> None:
+        """Keep nothing: its device has more than it may."""
+        self.newest = None
+        self._since_key.clear()
+        self._bytes = 0
+
     def add(self, pictures: Iterable[Picture]) -> None:
         """Take pictures in, in their order; late ones of an outage are no news."""
         for picture in pictures:
@@ -38,6 +51,7 @@ class Footage:
                 continue
             elif self._bytes > _BYTES_MOST or len(self._since_key) >= _PICTURES_MOST:
                 self._since_key.clear()
+                self._bytes = 0
                 continue
             self._since_key.append(picture)
             self._bytes += len(content.data)

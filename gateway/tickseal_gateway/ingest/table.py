@@ -8,6 +8,7 @@ from typing import Protocol
 from tickseal.clock import ClockInterval
 from tickseal.core import constants
 from tickseal.core.errors import LocalProtocolError
+from tickseal.streams.allotment import Allotment
 from tickseal.streams.generation import Generation
 from tickseal.streams.opening import Buffer, OpenedSegment
 from tickseal.streams.parameters import Profile
@@ -19,6 +20,8 @@ from tickseal_gateway.registry.registered import Device, Stream
 
 #: Generations of one stream that are held at once: live ones, and ones that are backfilled.
 LIVE_MOST, BACKFILLED_MOST = 8, 64
+#: Bytes of incomplete frames and of newest pictures that are held for one device.
+HELD_MOST = 256 << 20
 
 
 class Observer(Protocol):
@@ -62,6 +65,7 @@ class StreamTable:
         self._observers: list[Observer] = []
         self._takers: list[Observer] = []
         self._budgets: dict[int, Budget] = {}
+        self._allotments: defaultdict[int, Allotment] = defaultdict(lambda: Allotment(HELD_MOST))
 
     def watch(self, observer: Observer) -> None:
         """Tell somebody of generations and segments from now on."""
@@ -170,7 +174,10 @@ class StreamTable:
             receiver = compact
             self._compact[compact].add((stream.handle, generation.number))
         received = receiver.install(
-            generation, is_live=not is_offline, highest_frame=(offline_from or 0) - 1
+            generation,
+            is_live=not is_offline,
+            highest_frame=(offline_from or 0) - 1,
+            allotment=self._allotments[device.id],
         )
         held = Held(
             live,
@@ -301,6 +308,8 @@ class StreamTable:
                 stream.note(batch.readings[readings:])
             if len(batch.pictures) > pictures:
                 stream.footage.add(batch.pictures[pictures:])
+                allotment = self._allotments[stream.device_id]
+                allotment.note(stream.footage, stream.footage.held_bytes)
             if held.is_backfilled:
                 marks += [FrameMark(stream.handle, held.number, frame.number) for frame in frames]
         for held in backfilled:
