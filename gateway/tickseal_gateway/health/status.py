@@ -3,6 +3,7 @@
 Ages end in `_s`, instants in `_ns` (ns since 1970 UTC), counts are since the gateway started.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -312,9 +313,11 @@ def _past_s(now_ns: int, then_ns: int) -> float | None:
 
 
 def _plain(value: object) -> object:
-    """Return a metadata value as JSON can hold it: bytes as hexadecimal digits."""
+    """Return a metadata value as JSON can hold it: bytes as hexadecimal digits, NaN as text."""
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
