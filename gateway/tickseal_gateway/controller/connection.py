@@ -208,6 +208,9 @@ class Connection:
             device = known
             if device.state is DeviceState.ENROLLING:
                 device = await controller.confirm(device)
+            if device.state is DeviceState.REVOKED:  # meanwhile
+                self.session.revoke()
+                return
         if not self.session.is_closed:
             self.device = device
             controller.join(self)

@@ -137,7 +137,8 @@ class Registry:
         Args:
             name: as the device was told.
         Raises:
-            RegistryError: meanwhile the invite became another key's, or the name another device's.
+            RegistryError: meanwhile the invite became another key's, the name another device's, or
+                the device was revoked.
         """
         with self._lock:
             known = self._by_key.get(static_public)
@@ -148,6 +149,8 @@ class Registry:
                 or current.bound_key not in (None, static_public)
             ):
                 raise RegistryError("the invite was used or withdrawn meanwhile")
+            if known is not None and known.state is DeviceState.REVOKED:
+                raise RegistryError(f"{known.name!r} was revoked meanwhile")
             invite = current
             for device in self.devices():
                 if (
@@ -184,8 +187,15 @@ class Registry:
             return self._keep(device)
 
     def finish_enrolment(self, device: Device, state: DeviceState) -> Device:
-        """Use up the invites bound to a device, erase their secrets, and let it be `state`."""
+        """Use up the invites bound to a device, erase their secrets, and let it be `state`.
+
+        Returns:
+            The device as it is then: one that was revoked meanwhile stays so.
+        """
         with self._lock:
+            device = self._devices[device.id]
+            if device.state is DeviceState.REVOKED:
+                state = device.state
             now = self._now_ns()
             bound = [
                 invite
