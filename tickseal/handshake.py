@@ -18,6 +18,7 @@ from tickseal.core.errors import (
 from tickseal.core.exporter import Exporter
 from tickseal.core.noise import IK_HFS_PSK2, IK_PSK2, HandshakeState
 from tickseal.core.symmetric import CipherState
+from tickseal.forks import clear_in_child
 from tickseal.mlkem import mlkem768
 
 #: What a refusal may name (docs/protocol.md section 6.2).
@@ -41,7 +42,7 @@ class HandshakeRefused(HandshakeError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True, eq=False)
 class Established:
     """What a handshake leaves behind on one side: ciphers for control records, and secrets to come.
 
@@ -66,12 +67,14 @@ class Established:
 
 def _establish(state: HandshakeState) -> Established:
     send, receive, exporter = state.split()
-    return Established(
+    established = Established(
         send=send,
         receive=receive,
         exporter=Exporter(primitives, exporter, state.handshake_hash),
         handshake_hash=state.handshake_hash,
     )
+    clear_in_child(established)
+    return established
 
 
 class Initiator:

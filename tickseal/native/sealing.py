@@ -1,6 +1,7 @@
 """NativeFrameSealer: `sealing.FrameSealer` with its hot half in C."""
 
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
+from tickseal.forks import clear_in_child
 from tickseal.native.hotpath import Sealer
 from tickseal.native.layout import layout
 from tickseal.streams.generation import Generation
@@ -12,7 +13,7 @@ class NativeFrameSealer(Sealer):
     It is not thread-safe, yet no (key, nonce) comes twice from it even so.
     """
 
-    __slots__ = ("_epoch", "_generation")
+    __slots__ = ("__weakref__", "_epoch", "_generation")
 
     def __new__(cls, generation: Generation) -> "NativeFrameSealer":
         """Make the native half."""
@@ -21,6 +22,7 @@ class NativeFrameSealer(Sealer):
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
         self._epoch = -1
+        clear_in_child(self)
 
     @property
     def generation(self) -> Generation:

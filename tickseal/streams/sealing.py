@@ -8,6 +8,7 @@ from tickseal.core import constants
 from tickseal.core.errors import ExhaustedError, LocalProtocolError
 from tickseal.core.header import SegmentHeader
 from tickseal.core.keyschedule import frame_key_message
+from tickseal.forks import clear_in_child
 from tickseal.native import IS_NATIVE
 from tickseal.primitives import AEADS, Aead, HashState, hmac_states
 from tickseal.streams.generation import Generation
@@ -24,15 +25,16 @@ class FrameSealer:
     """Seals the frames of one generation, each under its own key; numbers them itself.
 
     Since the sealer owns both the frame number and the walker, no (key, nonce) can come twice from
-    it. A call that raises has sealed nothing and moved nothing. It is not thread-safe.
+    it. A call that raises has sealed nothing and moved nothing. It is not thread-safe. A process
+    that is forked finds it cleared.
 
     Args:
         generation: taken over; do not use it elsewhere.
     """
 
     __slots__ = (
-        "_aead", "_cipher", "_context", "_epoch", "_every_frame", "_flags", "_frame_bytes",
-        "_generation", "_hash", "_hash_bytes", "_head", "_inner", "_key_bytes", "_kind",
+        "__weakref__", "_aead", "_cipher", "_context", "_epoch", "_every_frame", "_flags",
+        "_frame_bytes", "_generation", "_hash", "_hash_bytes", "_head", "_inner", "_key_bytes", "_kind",
         "_number", "_number_bytes", "_outer", "_pad", "_segment_bytes", "_tail", "_tick",
         "_unmarked", "keys_derived",
     )  # fmt: skip
@@ -72,6 +74,7 @@ class FrameSealer:
         self._number = 0
         #: Frame keys derived so far.
         self.keys_derived = 0
+        clear_in_child(self)
 
     @property
     def generation(self) -> Generation:
