@@ -34,8 +34,8 @@ class FrameSealer:
 
     __slots__ = (
         "__weakref__", "_aead", "_cipher", "_context", "_epoch", "_every_frame", "_flags",
-        "_frame_bytes", "_generation", "_hash", "_hash_bytes", "_head", "_inner", "_key_bytes", "_kind",
-        "_number", "_number_bytes", "_outer", "_pad", "_segment_bytes", "_tail", "_tick",
+        "_frame_bytes", "_generation", "_hash", "_hash_bytes", "_head", "_inner", "_key_bytes",
+        "_kind", "_number", "_number_bytes", "_outer", "_pad", "_segment_bytes", "_tail", "_tick",
         "_unmarked", "keys_derived",
     )  # fmt: skip
 
