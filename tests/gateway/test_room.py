@@ -122,3 +122,28 @@ def test_one_device_keeps_within_its_own_limit(tmp_path: Path, later: Callable[[
     assert 3000 < kept["garden"] < 10_000
     newest = query(store, "SELECT max(frame) FROM readings WHERE stream = 'garden'")
     assert newest == query(store, "SELECT max(frame) FROM readings")
+
+
+def test_names_that_a_device_made_up_give_their_room_back(
+    tmp_path: Path, later: Callable[[], None]
+) -> None:
+    """Or the store would be full of names for ever, and keep no reading of anybody."""
+    room = Room(retention_ns=3600 * 10**9)
+    store = SQLiteStore(tmp_path / "readings.db", room=room)
+    now_ns = time.time_ns()
+
+    def write(name: str, time_ns: int) -> None:
+        reading = Reading("shed", "garden", name, 1.0, "Cel", time_ns, 0, next(_numbers), 255, 0)
+        store.write([Batch(received_ns=0, readings=[reading])])
+
+    for number in range(50):
+        write(f"made-up-{number}", START_NS)
+    write("t", now_ns)
+    later()
+    write("t", now_ns + 1)
+    assert query(store, "SELECT count(*) FROM series") == [(1,)]
+    # A name that comes again is another series.
+    write("made-up-7", now_ns + 2)
+    write("t", now_ns + 3)
+    assert query(store, "SELECT count(*) FROM readings WHERE name = 'made-up-7'") == [(1,)]
+    assert query(store, "SELECT count(*) FROM readings WHERE name = 't'") == [(3,)]

@@ -52,17 +52,23 @@ class Room:
         self._next_s = time.monotonic() + _EVERY_S
         self._next_quotas_s = 0.0
 
-    def make(self, connection: sqlite3.Connection) -> None:
-        """Remove what is too old, or too much; looks every few seconds."""
+    def make(self, connection: sqlite3.Connection) -> bool:
+        """Remove what is too old, or too much; looks every few seconds.
+
+        Returns:
+            Whether series were removed: their numbers are of no use any more.
+        """
         now_s = time.monotonic()
         if now_s < self._next_s:
-            return
+            return False
+        dropped_series = False
         try:
             with connection:
                 self._drop_old(connection)
                 is_whole = self._drop_oldest(connection)
                 if now_s >= self._next_quotas_s:
                     is_whole &= self._drop_over_quota(connection)
+                    dropped_series = _drop_empty_series(connection)
                     self._next_quotas_s = now_s + (_QUOTAS_EVERY_S if is_whole else 0)
             _give_back(connection)
         except sqlite3.OperationalError as error:  # the next time, then
@@ -70,6 +76,7 @@ class Room:
             is_whole = True
         # What is much goes in steps, between which readings are written.
         self._next_s = now_s + (_EVERY_S if is_whole else 0)
+        return dropped_series
 
     def _drop_old(self, connection: sqlite3.Connection) -> None:
         if not self._retention_ns:
@@ -144,6 +151,14 @@ def _drop_generations(connection: sqlite3.Connection, before_ns: int) -> None:
     """Forget the counts of generations that ended before an instant, ns since 1970 UTC."""
     before = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(max(0, before_ns) // 1_000_000_000))
     connection.execute("DELETE FROM generations WHERE max(opened, last_frame) < ?", (before,))
+
+
+def _drop_empty_series(connection: sqlite3.Connection) -> bool:
+    """Forget series without a reading: a device that makes up names must not keep their room."""
+    done = connection.execute(
+        "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM samples WHERE series = series.id)"
+    )
+    return done.rowcount > 0
 
 
 def _give_back(connection: sqlite3.Connection) -> None:

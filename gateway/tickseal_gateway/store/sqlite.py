@@ -104,7 +104,8 @@ class SQLiteStore:
                 )
             try:
                 rows = self._commit(batches)
-                self._room.make(self._connection)
+                if self._room.make(self._connection):
+                    self._series.clear()
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
