@@ -1,5 +1,6 @@
 """What a source sealed while the gateway was away: opened once, stored, acknowledged, finished."""
 
+import logging
 import sqlite3
 from contextlib import closing
 from typing import Any
@@ -143,8 +144,10 @@ def test_a_device_can_offer_nothing_under_the_handle_of_another(gateways: Gatewa
 
 
 def test_frames_whose_keys_died_with_the_gateway_are_told_to_be_lost(
-    gateways: GatewayFactory,
+    gateways: GatewayFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
+
     async def main() -> None:
         async with gateways.inside() as view:
             device, online = await device_with_stream(view)
@@ -156,6 +159,8 @@ def test_frames_whose_keys_died_with_the_gateway_are_told_to_be_lost(
                 )
                 device.flush()
                 await device.stored(online.number, 7)
+                said = f"sent frames 0 to 6 of {online.stream_id} when their keys went"
+                assert said in caplog.text
 
     run(main())
 

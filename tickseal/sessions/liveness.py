@@ -111,5 +111,6 @@ class Liveness:
         apart = ahead if ahead > 0 else peer.latest_ns - local.earliest_ns
         event = ClockDisagreement(peer=peer, local=local, apart_ns=apart)
         return event, Alarm(
-            reason="clock", detail=f"your clock and mine are at least {abs(apart)} ns apart"
+            reason="clock",
+            detail=f"your clock and mine are at least {abs(apart) / 1e9:.6g} s apart",
         )

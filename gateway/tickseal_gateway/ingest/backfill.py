@@ -102,6 +102,12 @@ class Backfill:
             if self._registry.offline.get(*key) is not None:
                 raise OpeningRefusedError("backfill", "offer the generation before its backfill")
             # A live generation of before a restart, whose keys are gone.
+            stream = self._registry.stream(event.handle)
+            _logger.info(
+                "%s sent frames %d to %d of %s when their keys went, as with a restart here: what "
+                "had not come by then is lost",
+                device.name, event.frames[0], event.frames[1] - 1, stream and stream.id,
+            )  # fmt: skip
             return None, event.frames[1]
         try:
             self._table.announce(*key, event.ticks)
