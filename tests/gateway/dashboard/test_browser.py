@@ -52,7 +52,7 @@ def test_readings_pictures_and_health_are_seen_live(
     browser.open(site.link)
     browser.until_text("20 °C", CARD)
     assert "#" not in browser.driver.current_url, "the token does not stay in the address"
-    for text in ("live", "garden/temperature", "Air", "AES-256-GCM, generation", "Lost", "Refused"):
+    for text in ("live", "garden/temperature", "Air", "AES-256-GCM, renewed", "Lost", "Refused"):
         browser.until_text(text, CARD)
     garden.value = 23.5
     browser.until_text("23.5 °C", CARD)
@@ -280,7 +280,7 @@ def test_without_the_link_one_looks_on(
 ) -> None:
     browser.open(site.url)
     browser.until_text("20 °C", CARD)
-    browser.until_text("You are looking on", "#notice")
+    browser.until_text("open the link that `tickseal gateway page` prints", "#notice")
     shown = [each.text for each in browser.all("button") if each.is_displayed()]
     assert "Invite a device" not in shown
     assert not browser.find(f"{CARD} .menu").is_displayed()

@@ -235,7 +235,7 @@ def test_a_person_seeks_in_the_bar_and_sees_what_was_there(
         "return c.getContext('2d').getImageData(5, 5, 1, 1).data[0]"
     )
     assert red == pytest.approx(number(browser) * 16 % 256, abs=10)
-    browser.until_text("frames opened, none that is known to be sealed is missing", "dialog")
+    browser.until_text("frames opened, none known to be missing", "dialog")
     # Playing goes over the gap, and does not wait in it.
     click_bar(browser, 19 / 60)
     browser.until(lambda: 187 <= number(browser) <= 193, "the picture of 19 s")

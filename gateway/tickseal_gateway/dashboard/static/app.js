@@ -37,12 +37,10 @@ const revoked = h("div", { class: "cards" });
 const revokedCards = new Map();
 const revokedSummary = h("summary");
 const revokedDetails = h("details", { class: "revoked" }, revokedSummary, revoked);
-const empty = h(
-  "div",
-  { class: "empty" },
-  h("h2", { text: "No device yet" }),
-  h("p", { text: "Invite one: it gets a code that works once, and its streams appear here." }),
-);
+const howTo = h("p", {
+  text: "Invite one: it gets a code that works once, and its streams appear here.",
+});
+const empty = h("div", { class: "empty" }, h("h2", { text: "No device yet" }), howTo);
 $("devices").append(search, tags, empty, devices, revokedDetails);
 
 const actions = {
@@ -125,6 +123,7 @@ async function enter() {
   show($("invite"), session.may_command);
   show($("recordings"), session.may_command && session.has_recordings);
   show($("account"), session.may_command);
+  show(howTo, session.may_command);
   setText($("account"), session.has_password ? "Log out" : "Make a password");
   if (!session.may_read) {
     live?.close();
@@ -137,7 +136,7 @@ async function enter() {
   if (!session.may_command)
     notify({
       message:
-        "You are looking on. To command, open the page by the link that the gateway showed when it started.",
+        "You are looking on. To command, open the link that `tickseal gateway page` prints on the gateway.",
     });
   else show($("notice"), false);
   live ??= new Live({ onSnapshot: take, onPicture: draw, onState: setState });

@@ -246,7 +246,7 @@ function keysOf(streams) {
   if (!live.length) return "none now";
   const youngest = live.reduce((a, b) => (a.generation_age_s < b.generation_age_s ? a : b));
   const suites = [...new Set(live.map((stream) => suite(stream.suite)))].join(", ");
-  return `${suites}, generation ${youngest.generation.slice(0, 6)} of ${ago(youngest.generation_age_s)}`;
+  return `${suites}, renewed ${ago(youngest.generation_age_s)}`;
 }
 
 /** A tag, which filters when it is pressed. */

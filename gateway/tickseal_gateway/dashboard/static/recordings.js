@@ -246,7 +246,7 @@ class Recordings {
     else {
       const lost = report.missing
         ? `${count(report.missing)} that were sealed are missing`
-        : "none that is known to be sealed is missing";
+        : "none known to be missing";
       words.push(`${count(report.frames)} frames opened, ${lost}.`);
     }
     if (this.content === "readings" && report.reached_ms < this.bar.chosen[1] - 1000)
@@ -254,7 +254,7 @@ class Recordings {
     const refused = total(report.refused);
     if (refused) words.push(`${count(refused)} segments did not open.`);
     if (report.proved_until_ms)
-      words.push(`Proved until ${clock(report.proved_until_ms, 1000, true)}.`);
+      words.push(`Proved complete until ${clock(report.proved_until_ms, 1000, true)}.`);
     setText(this.report, words.join(" "));
     this.report.dataset.kind = report.missing || refused ? "warn" : "";
   }
