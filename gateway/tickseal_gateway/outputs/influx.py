@@ -18,10 +18,12 @@ _LINES = 5000
 _INTEGER = 1 << 63
 _TOO_MANY = 429
 _SERVER_ERROR = 500
-# Line protocol: what must be escaped in a measurement, in a tag or field key, in a text.
+# Line protocol: what must be escaped in a measurement, in a tag or field key, in a text. What
+# databases read differently (a backslash in a tag, a line end in a text) a hostile device could use
+# to write in another's name: it is replaced.
 _MEASUREMENT = str.maketrans({",": r"\,", " ": r"\ ", "\n": " ", "\r": " "})
-_TAG = str.maketrans({",": r"\,", " ": r"\ ", "=": r"\=", "\n": " ", "\r": " "})
-_TEXT = str.maketrans({'"': r"\"", "\\": r"\\"})
+_TAG = str.maketrans({",": r"\,", " ": r"\ ", "=": r"\=", "\n": " ", "\r": " ", "\\": "/"})
+_TEXT = str.maketrans({'"': r"\"", "\\": r"\\", "\n": " ", "\r": " "})
 
 
 class RefusedLinesError(Exception):
@@ -76,7 +78,7 @@ class InfluxLines:
             tags = [("device", reading.device), ("stream", reading.stream), ("name", reading.name)]
             if reading.unit:
                 tags.append(("unit", reading.unit))
-            text = ",".join(f"{key}={_tag(value)}" for key, value in tags)
+            text = ",".join(f"{key}={value.translate(_TAG)}" for key, value in tags)
             yield f"{self._measurement},{text} {field} {reading.time_ns}"
 
     def _post(self, lines: bytes) -> None:
@@ -112,9 +114,3 @@ def _field(value: Measured | None) -> str | None:
             return f'text="{value.translate(_TEXT)}"'
     # Integers as floats: the same series may have either.
     return f"value={float(value)!r}" if math.isfinite(value) and abs(value) < 1e308 else None
-
-
-def _tag(value: str) -> str:
-    escaped = value.translate(_TAG)
-    # A backslash at the end would escape what follows: an escaped space takes that upon itself.
-    return escaped + "\\ " if escaped.endswith("\\") else escaped

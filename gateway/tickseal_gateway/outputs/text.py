@@ -15,6 +15,8 @@ _COLUMNS = (
     "time", "device", "stream", "name", "value", "unit", "time_ns", "tick", "frame", "generation",
     "backfilled", "clock_in_holdover",
 )  # fmt: skip
+#: What spreadsheets take for the beginning of a formula (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 HEADS = {"jsonl": b"", "csv": (",".join(_COLUMNS) + "\r\n").encode()}
 
 
@@ -57,14 +59,20 @@ def as_json_lines(readings: Iterable[Reading]) -> str:
 
 
 def as_csv(readings: Iterable[Reading]) -> str:
-    """Return RFC 4180 lines; truth is true and false, no value is empty."""
+    """Return RFC 4180 lines; truth is true and false, no value is empty, no text a formula."""
     out = io.StringIO()
     writer = csv.writer(out)
     for reading in readings:
-        writer.writerow(
-            str(value).lower() if isinstance(value, bool) else value for value in _row(reading)
-        )
+        writer.writerow(map(_cell, _row(reading)))
     return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
 
 
 def iso(time_ns: int) -> str:

@@ -53,6 +53,13 @@ def test_csv_is_read_back_by_others(tmp_path: Path) -> None:
     assert [row["value"] for row in rows[2:5]] == ["true", "", str(2**70)]
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_text_of_a_device_is_a_formula_where_a_spreadsheet_opens_it(text: str) -> None:
+    rows = list(csv.reader(io.StringIO(as_csv([reading(text, stream=text), reading(-1.5)]))))
+    assert rows[0][2] == rows[0][4] == f"'{text}"
+    assert rows[1][4] == "-1.5"
+
+
 def test_both_forms_hold_the_same_columns() -> None:
     (line,) = as_json_lines([reading()]).splitlines()
     head = next(csv.reader(io.StringIO(HEADS["csv"].decode())))
