@@ -14,12 +14,14 @@ from tickseal.core.errors import LinkError
 from tickseal.host.control_socket import ControlSocket
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
+from tickseal.links.base import StreamLink
 from tickseal.links.tcp import TCPServer
 from tickseal.links.udp import UDPLink
 from tickseal_gateway.alarms import Alarms
 from tickseal_gateway.config import ANY_HOST, Config
 from tickseal_gateway.controller.administration import Administration
 from tickseal_gateway.controller.controller import Controller
+from tickseal_gateway.controller.conversation import serve
 from tickseal_gateway.frames.readings import Batch
 from tickseal_gateway.health.status import Json, Parts
 from tickseal_gateway.health.view import View
@@ -93,7 +95,7 @@ class Gateway:
             # Each is stopped before what stands above it: sessions before the outputs they feed.
             self._start_outputs(stack)
             udp, tcp = await self._listen(stack)
-            boards = serve_boards(self._config.serial, self._controller.serve)
+            boards = serve_boards(self._config.serial, self._serve)
             stack.push_async_callback(_cancel, boards)
             watch = Watch(self._table, self._alarms, self._runners, udp, self._store)
             note = self._store.note_generations if self._store else None
@@ -151,7 +153,7 @@ class Gateway:
             most = self._config.policy.devices + _SPARE_CONNECTIONS
             try:
                 tcp = await TCPServer.listen(
-                    self._controller.serve,
+                    self._serve,
                     host,
                     port,
                     most=most,
@@ -230,6 +232,9 @@ class Gateway:
                     lambda: self._controller.spawn(self._controller.stored(marks))
                 )
 
+    async def _serve(self, link: StreamLink) -> None:
+        await serve(self._controller, link)
+
     async def _receive(self, udp: UDPLink) -> None:
         controller = self._controller
         links = ReservedLinks(
@@ -249,8 +254,8 @@ class Gateway:
         """
         if not self._config.page.enabled or importlib.util.find_spec(_PAGE_MODULE) is None:
             return
-        serve = getattr(importlib.import_module(_PAGE_MODULE), "serve", None)
-        if serve is None:
+        serve_page = getattr(importlib.import_module(_PAGE_MODULE), "serve", None)
+        if serve_page is None:
             return
         is_up: asyncio.Future[str] = self._loop.create_future()
 
@@ -259,7 +264,7 @@ class Gateway:
                 is_up.set_result(url)
             view.set_page(url)  # again where it moves
 
-        task = asyncio.create_task(serve(view, self._config, self._state, ready))
+        task = asyncio.create_task(serve_page(view, self._config, self._state, ready))
         tasks.append(task)
         await asyncio.wait({task, is_up}, return_when=asyncio.FIRST_COMPLETED)
         if not is_up.done():

@@ -14,7 +14,6 @@ from tickseal.clock import Clock
 from tickseal.core.errors import LinkError, LocalProtocolError
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.host.logs import Once
-from tickseal.links.base import StreamLink
 from tickseal.sessions import events as ev
 from tickseal.sessions.control import Role
 from tickseal.sessions.negotiation import Wish, pick_generation
@@ -123,16 +122,12 @@ class Controller:
         """Tell whether a TCP server is to take one more connection of a site."""
         return self.admission.admits(site, boottime_ns())
 
-    async def serve(self, link: StreamLink) -> None:
-        """Serve one connection until it ends; the handler of a TCP server."""
-        await Connection(self, link).run()
-
     async def close(self) -> None:
         """Say bye to every device and let the disk finish."""
         self._is_closing = True
         for connection in list(self.connections.values()):
             connection.session.close("stopping")
-            connection.end()
+            self.spawn(connection.end())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_BYE_S)
         self._disk.shutdown(wait=True)
@@ -192,7 +187,7 @@ class Controller:
             return
         self._note_displaced(device, old, connection)
         old.session.close("displaced")
-        old.end()
+        self.spawn(old.end())
 
     def leave(self, connection: Connection) -> None:
         """Forget a session that has ended."""
@@ -328,7 +323,7 @@ class Controller:
             self.alarms.clear_all(device.name)
             if connection is not None:
                 connection.session.revoke()
-                connection.end()
+                self.spawn(connection.end())
             _logger.info("revoked %s", device.name)
             return
         for live in self.table.of_device(device.id):
@@ -340,7 +335,7 @@ class Controller:
                 # It was refused its streams, and would ask again in its own time: a new session
                 # asks at once.
                 connection.session.close("approved")
-                connection.end()
+                self.spawn(connection.end())
         self.sinks.refresh(device)
 
     def _limit(self, device: Device) -> None:

@@ -4,20 +4,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tickseal.core.errors import LinkError, TicksealError
 from tickseal.sessions import events as ev
 from tickseal.sessions.rules import PART_MAX_BYTES
 from tickseal.sessions.session import State
+from tickseal_gateway.controller.connection import Connection
 from tickseal_gateway.recordings.grant_file import GrantEncoder
 from tickseal_gateway.recordings.library import Library
 from tickseal_gateway.recordings.playing import to_tai
 from tickseal_gateway.registry.registered import DeviceState
 from tickseal_gateway.registry.registry import Registry
-
-if TYPE_CHECKING:
-    from tickseal_gateway.controller.connection import Connection
 
 _logger = logging.getLogger(__name__)
 #: How long to wait until a sink that is slow has taken more, s.
@@ -35,7 +32,7 @@ class Recalls:
         self._registry = registry
         self._library = library
 
-    async def answer(self, connection: "Connection", event: ev.RecallRequested) -> None:
+    async def answer(self, connection: Connection, event: ev.RecallRequested) -> None:
         """Send the grant file of a span, or the word for why there is none."""
         reason = self._refusal(connection, event)
         if reason:
@@ -55,7 +52,7 @@ class Recalls:
         reason = "" if made_of.pieces else "none"
         await self._send(connection, b"", reason=reason, is_last=True)
 
-    def _refusal(self, connection: "Connection", event: ev.RecallRequested) -> str:
+    def _refusal(self, connection: Connection, event: ev.RecallRequested) -> str:
         device = self._registry.device(connection.device.id) if connection.device else None
         if device is None or device.state is not DeviceState.APPROVED:
             return "pending"
@@ -68,7 +65,7 @@ class Recalls:
         return None if since_ns is None else to_tai(since_ns)
 
     def _parts(
-        self, made_of: GrantEncoder, connection: "Connection", event: ev.RecallRequested
+        self, made_of: GrantEncoder, connection: Connection, event: ev.RecallRequested
     ) -> Iterator[bytes]:
         device = connection.device
         since = self._since_tai(device.id, event.stream_id) if device else None
@@ -81,7 +78,7 @@ class Recalls:
             yield from made_of.encode(self._library.pieces(recorded, (first, until)))
 
     async def _send(
-        self, connection: "Connection", part: bytes, *, reason: str = "", is_last: bool = False
+        self, connection: Connection, part: bytes, *, reason: str = "", is_last: bool = False
     ) -> bool:
         """Send a part as soon as there is room; return False once nobody is there to take it."""
         session = connection.session
