@@ -144,6 +144,22 @@ def test_an_invite_that_was_never_made_is_unknown(gateways: GatewayFactory) -> N
     run(main())
 
 
+def test_a_stranger_with_ever_new_keys_fills_no_log(
+    gateways: GatewayFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            made = replace(InviteToken.parse(await invited(view)), invite_id=os.urandom(8))
+            for _ in range(3):  # each device makes itself a key
+                await refusal(Device(made.encode()))
+            totals: Any = view.snapshot()["totals"]
+            assert totals["refused_handshakes"] == {"unknown": 3}
+
+    run(main())
+    (said,) = (r.getMessage() for r in caplog.records if "refused a device" in r.getMessage())
+    assert said.endswith("enrol it with a new invite")
+
+
 def test_an_invite_with_a_wrong_secret_opens_nothing(gateways: GatewayFactory) -> None:
     async def main() -> None:
         async with gateways.inside() as view:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
+from itertools import groupby
 
 from tickseal.core.constants import SALT_BYTES
 from tickseal.core.errors import LinkError, LocalProtocolError, StoreError, TicksealError
@@ -11,16 +13,30 @@ from tickseal.links.base import StreamLink
 from tickseal.links.sockets import site
 from tickseal.sessions import events as ev
 from tickseal.sessions.controller_session import ControllerSession
-from tickseal.sessions.negotiation import NegotiationError, clamp
+from tickseal.sessions.negotiation import NegotiationError, Wish, clamp
 from tickseal.streams.opening import Buffer
 from tickseal.streams.receiving import SegmentReceiver
 from tickseal_gateway.controller.admission import Admitted
 from tickseal_gateway.controller.connection import Connection
 from tickseal_gateway.controller.controller import Controller
 from tickseal_gateway.ingest.streams import Held
-from tickseal_gateway.registry.registered import Device, DeviceState, Invite, OpeningRefusedError
+from tickseal_gateway.registry.registered import (
+    Device,
+    DeviceState,
+    Invite,
+    OpeningRefusedError,
+    Stream,
+)
 
 _logger = logging.getLogger(__name__)
+_REFUSED = {
+    "unknown": "it is not enrolled here (any more); enrol it with a new invite",
+    "revoked": "it was revoked; enrol it with a new invite to let it in again",
+    "expired": "its invite has expired; make it another",
+    "used": "its invite was used already; make it another",
+    "incompatible": "classical and hybrid handshakes are not alike; enrol it with a new invite",
+    "busy": "there are as many devices as [policy] devices allows",
+}
 
 
 async def serve(controller: Controller, link: StreamLink) -> None:
@@ -77,8 +93,13 @@ class _Conversation:
             else:
                 self._connection.heard_ns = heard_ns = boottime_ns()
                 found = self._session.receive(data, self._controller.clock.now(), heard_ns)
-            for event in found:
-                await self._handle(event)
+            # What asks for streams at once waits for the disk once.
+            for is_open, events in groupby(found, lambda one: isinstance(one, ev.OpenRequested)):
+                if is_open:
+                    await self._open([one for one in events if isinstance(one, ev.OpenRequested)])
+                    continue
+                for event in events:
+                    await self._handle(event)
             self._connection.flush()
 
     # --- Events ---
@@ -95,8 +116,6 @@ class _Conversation:
             case ev.DeviceStored():
                 if connection.device is not None:
                     connection.device = await self._controller.confirm(connection.device)
-            case ev.OpenRequested():
-                await self._open(event)
             case ev.StreamClosed():
                 if connection.device is not None:
                     self._controller.retire(connection.device, event.handle, event.generation)
@@ -131,9 +150,11 @@ class _Conversation:
         decision = self._controller.judge(request)
         if isinstance(decision, str):
             self._controller.refused_handshakes[decision] += 1
+            # By address and not by key: of keys a stranger has as many as he likes.
             self._controller.once.change(
-                f"refused {request.static_public.hex()}", decision, logging.WARNING,
-                "refused a device at %s: %s", self._connection.address, decision,
+                f"refused {self._connection.address} {decision}", decision, logging.WARNING,
+                "refused a device at %s: %s",
+                self._connection.address, _REFUSED.get(decision, decision),
             )  # fmt: skip
             self._session.refuse(decision)
             return
@@ -183,62 +204,65 @@ class _Conversation:
             connection.device = device
             controller.join(connection)
 
-    async def _open(self, request: ev.OpenRequested) -> None:
-        controller, session = self._controller, self._session
-        stream_id = request.metadata.id
+    async def _open(self, requests: Sequence[ev.OpenRequested]) -> None:
         try:
             device = self._require_device()
-            stream = await controller.claim_stream(device, request.metadata)
-            held = controller.table.get(stream.handle)
+            claims = await self._controller.claim_streams(device, [r.metadata for r in requests])
+        except TicksealError as error:
+            for request in requests:
+                self._refuse(request.metadata.id, error)
+            return
+        for request, claim in zip(requests, claims, strict=True):
+            if self._session.is_closed:
+                return
+            if isinstance(claim, Stream):
+                self._grant(device, claim, request.wish)
+            else:
+                self._refuse(request.metadata.id, claim)
+
+    def _grant(self, device: Device, stream: Stream, wish: Wish) -> None:
+        controller, session = self._controller, self._session
+        was_held = controller.table.get(stream.handle) is not None
+        try:
             parameters = clamp(
-                request.wish,
+                wish,
                 controller.negotiation,
                 now=controller.clock.now(),
-                generation=controller.pick_generation(stream, request.wish),
+                generation=controller.pick_generation(stream, wish),
             )
-        except NegotiationError as refusal:
-            reason, detail = refusal.reason, refusal.detail
-        except OpeningRefusedError as refusal:
-            reason, detail = refusal.reason, str(refusal)
         except TicksealError as error:
-            reason, detail = "store", str(error)
-        else:
-            if session.is_closed:
-                return
-            generation = session.grant_stream(
-                stream_id, parameters, handle=stream.handle, salt=os.urandom(SALT_BYTES)
-            )
-            try:
-                controller.table.install(
-                    stream,
-                    device,
-                    generation,
-                    monotonic_ns=boottime_ns(),
-                    compact=self._compact,
-                )
-            except LocalProtocolError as error:
-                # Both sides have used the exporter: only a new session can go on from here.
-                _logger.warning("%s: %s: %s", self._connection.named, stream_id, error)
-                session.close("busy")
-                return
-            if session.clock_disagrees:
-                controller.clocks.withhold(device)
-            _logger.log(
-                logging.DEBUG if held else logging.INFO,
-                "%s opened %s (%s, a tick of %g ms)",
-                device.name, stream_id, parameters.suite.name, parameters.interval_ns / 1e6,
-            )  # fmt: skip
+            self._refuse(stream.id, error)
             return
-        controller.once.change(
-            f"stream {stream_id}",
-            reason,
-            logging.WARNING,
-            "refused the stream %r: %s",
-            stream_id,
-            detail,
+        generation = session.grant_stream(
+            stream.id, parameters, handle=stream.handle, salt=os.urandom(SALT_BYTES)
         )
-        if not session.is_closed:
-            session.refuse_stream(stream_id, reason, detail.encode()[:200].decode(errors="ignore"))
+        try:
+            controller.table.install(
+                stream, device, generation, monotonic_ns=boottime_ns(), compact=self._compact
+            )
+        except LocalProtocolError as error:
+            # Both sides have used the exporter: only a new session can go on from here.
+            _logger.warning("%s: %s: %s", self._connection.named, stream.id, error)
+            session.close("busy")
+            return
+        if session.clock_disagrees:
+            controller.clocks.withhold(device)
+        _logger.log(
+            logging.DEBUG if was_held else logging.INFO,
+            "%s opened %s (%s, a tick of %g ms)",
+            device.name, stream.id, parameters.suite.name, parameters.interval_ns / 1e6,
+        )  # fmt: skip
+
+    def _refuse(self, stream_id: str, error: TicksealError) -> None:
+        is_named = isinstance(error, NegotiationError | OpeningRefusedError)
+        reason = error.reason if is_named else "store"
+        self._controller.once.change(
+            f"stream {stream_id}", reason, logging.WARNING,
+            "refused the stream %r: %s", stream_id, error,
+        )  # fmt: skip
+        if not self._session.is_closed:
+            detail = str(error).encode()[:200].decode(errors="ignore")
+            self._session.refuse_stream(stream_id, reason, detail)
 
     async def _take(self, event: ev.SegmentsReceived) -> None:
         ingest = self._controller.ingest
