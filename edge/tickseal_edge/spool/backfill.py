@@ -26,7 +26,12 @@ _OFFERS = 16
 #: A chunk that is not acknowledged for so long is given up until the next connection, s.
 _PATIENCE_S = 60.0
 #: Refusals that stay: what is refused with another word is offered again on the next connection.
-_FINAL = ("unreadable", "handle", "metadata", "policy")
+_FINAL = {
+    "unreadable": "it was sealed for another gateway's key, or by another identity than this",
+    "handle": "it does not know the stream, as after its registry was put back from a backup",
+    "metadata": "it knows the stream by another name",
+    "policy": "its policy does not allow such a stream (any more)",
+}
 _FINISHED = "finished"
 
 
@@ -160,7 +165,7 @@ class Backfill:
             lost = self._spool.remove(number)
             _logger.error(
                 "the gateway does not take what was kept offline: %s; %d frames are lost",
-                reason,
+                _FINAL[reason],
                 lost,
             )
         else:
