@@ -1,6 +1,7 @@
 """The command `tickseal`: finds sub-commands by entry point, and loads only the one that is run."""
 
 import ast
+import errno
 import importlib.util
 import os
 import sys
@@ -168,6 +169,12 @@ def main() -> NoReturn:
             raise
         prefix = "tickseal: " if "\n" not in str(error) else ""
         typer.echo(f"{prefix}{error}", err=True)
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it is tried at the end
+        typer.echo("tickseal: the disk is full: make room, then run it again", err=True)
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -107,6 +107,16 @@ def test_an_error_is_one_line_and_exit_code_1(tickseal) -> None:
     assert tickseal("good", "greet", "nobody") == (1, "", expected)
 
 
+def test_a_full_disk_behind_the_output_is_one_line_and_exit_code_1() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [TICKSEAL, "edge", "profiles"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    expected = "tickseal: the disk is full: make room, then run it again\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
 def test_debugging_shows_where_an_error_came_from(tickseal, monkeypatch) -> None:
     monkeypatch.setenv("TICKSEAL_DEBUG", "1")
     monkeypatch.setattr(sys, "argv", ["tickseal", "good", "greet", "nobody"])

@@ -171,7 +171,12 @@ def status(snapshot: dict[str, Any]) -> str:
         "",
         streams(snapshot["streams"]),
     ]
-    parts += [_trouble(o) for o in snapshot["outputs"] if o["error"] or o["missed"]]
+    alarmed = {alarm["kind"] for alarm in snapshot["alarms"]}
+    parts += [
+        _trouble(output)
+        for output in snapshot["outputs"]
+        if output["missed"] or (output["error"] and f"output_{output['name']}" not in alarmed)
+    ]
     for alarm in snapshot["alarms"]:
         whose = f" of {alarm['device']}" if alarm["device"] else ""
         parts.append(f"ALARM {alarm['kind']}{whose}: {alarm['detail']}")

@@ -1,6 +1,6 @@
 """Takes the pictures of the page in docs/images: real processes on this machine, by hand.
 
-python tests/gateway/dashboard/screenshots.py docs/images
+PYTHONPATH=tests python tests/gateway/dashboard/screenshots.py docs/images
 """
 
 import contextlib
