@@ -193,6 +193,26 @@ def test_what_a_network_held_does_not_lock_out_what_lies_before_it(
     run(main())
 
 
+def test_nothing_is_backfilled_that_lies_beyond_the_calendar(gateways: GatewayFactory) -> None:
+    """What files frames under their hour would fail, and lose those of other devices with it."""
+
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            blob, sealer = device.begin_offline(online)
+            async with device.connected():
+                assert (await device.offer(blob)).accepted
+                tick = (1 << 63) // sealer.generation.parameters.interval_ns
+                device.session.announce_backfill(
+                    online.handle, sealer.generation.number, ticks=(tick, tick + 1), frames=(0, 1)
+                )
+                device.flush()
+                said = await device.wait_for(ev.AlarmRaised)
+                assert (said.reason, "2262" in said.detail) == ("backfill", True)
+
+    run(main())
+
+
 def test_nothing_is_acknowledged_before_it_is_on_the_disk(
     gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

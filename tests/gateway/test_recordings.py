@@ -251,7 +251,8 @@ def test_old_hours_go_by_age_and_by_size(gateways: GatewayFactory) -> None:
     (file,) = (gateways.state / "recordings").rglob("*.rec")
     old = file.with_name("20200101T00.rec")
     old.write_bytes(file.read_bytes())
-    big = file.with_name("20300101T00.rec")
+    # An hour that is about to come; what lies further ahead has a clock that is wrong.
+    big = file.with_name(time.strftime("%Y%m%dT%H.rec", time.gmtime(time.time() + 2 * 3600)))
     big.write_bytes(bytes(3 << 20))
 
     async def main() -> None:

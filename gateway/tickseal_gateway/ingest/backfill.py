@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from tickseal.core.errors import LocalProtocolError, TicksealError
+from tickseal.core.ticks import tick_start
 from tickseal.host.kernel_clock import boottime_ns
 from tickseal.sessions import events as ev
 from tickseal.sessions.negotiation import NegotiationError, NegotiationPolicy
@@ -20,6 +21,8 @@ from tickseal_gateway.registry.registered import Device, OfflineGeneration, Open
 from tickseal_gateway.registry.registry import Registry
 
 _logger = logging.getLogger(__name__)
+#: Later instants, ns TAI, have no name that recordings, and others, can file them under.
+_CALENDAR_END_NS = 1 << 63
 
 
 class Backfill:
@@ -109,6 +112,9 @@ class Backfill:
                 device.name, event.frames[0], event.frames[1] - 1, stream and stream.id,
             )  # fmt: skip
             return None, event.frames[1]
+        parameters = held.generation.parameters
+        if tick_start(event.ticks[1], parameters.t0_ns, parameters.interval_ns) > _CALENDAR_END_NS:
+            raise OpeningRefusedError("backfill", "a backfill of ticks beyond the year 2262")
         try:
             self._table.announce(*key, event.ticks)
         except LocalProtocolError as error:

@@ -19,7 +19,7 @@ from tickseal_gateway.recordings.files import (
     explained,
 )
 from tickseal_gateway.recordings.pieces import Piece, decode_grant, piece_of, rows_between
-from tickseal_gateway.recordings.shelf import recording_path
+from tickseal_gateway.recordings.shelf import shelved
 
 _BLOCK_BYTES = 1 << 20
 
@@ -139,9 +139,8 @@ def _beside(message: control.Grant, number: int, folder: Path) -> Iterator[Piece
     first, last = hour_of(parameters, message.ticks[0]), hour_of(parameters, message.ticks[1] - 1)
     with ExitStack() as stack:
         found: list[tuple[RecordReader, list[Entry]]] = []
-        for hour in range(first, last + 1):
-            path = recording_path(folder, message.handle, hour)
-            if path.exists():
+        for hour, _, path in sorted(shelved(folder / f"{message.handle:08x}")):
+            if first <= hour <= last:
                 reader = stack.enter_context(RecordReader(path))
                 mine = [entry for entry in reader.entries() if entry.generation == number]
                 found.append((reader, mine))

@@ -17,6 +17,10 @@ _HOUR_S = 3600
 #: TAI - UTC is under a minute: an hour's file is old only once its UTC hour is over, too.
 _SLACK_NS = 60 * _SECOND
 _EVERY_NS = 60 * _SECOND
+#: What a file and its index take on a disk beyond their bytes, about: many small ones are not free.
+FILE_BYTES = 8192
+#: Hours further ahead than this have no clock that is right.
+_AHEAD_NS = 24 * 3600 * _SECOND
 _NAME = re.compile(r"(\d{8}T\d{2})\.rec")
 _FOLDER = re.compile(r"[0-9a-f]{8}")
 
@@ -96,6 +100,8 @@ class Shelf:
 
     def count(self, path: Path, size: int) -> None:
         """Note that a file has grown."""
+        if path not in self._sizes:
+            size += FILE_BYTES
         self._sizes[path] = self._sizes.get(path, 0) + size
         self._total += size
 
@@ -109,7 +115,11 @@ class Shelf:
             return []
         self._next_look_ns = now_ns + _EVERY_NS
         gone: list[Path] = []
-        by_age = sorted(self._sizes, key=lambda path: (path.name, path.parent.name))
+        # What bears a time that has not come must not outlive all else: it is the first to go.
+        ahead = recording_path(Path(), 0, (now_ns + _AHEAD_NS) // _SECOND // _HOUR_S).name
+        by_age = sorted(
+            self._sizes, key=lambda path: (path.name <= ahead, path.name, path.parent.name)
+        )
         for path in by_age:
             found = _NAME.fullmatch(path.name)
             hour = _hour(found[1]) if found else None
@@ -119,6 +129,8 @@ class Shelf:
             is_old = self._retention_ns and now_ns > end_ns + self._retention_ns
             is_last = len(gone) + 1 == len(by_age)
             if not is_old and (self._total <= self._size_most or is_last):
+                if path.name > ahead:
+                    continue
                 break
             self._remove(path)
             gone.append(path)
