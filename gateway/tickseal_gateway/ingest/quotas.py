@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tickseal.configuration.quantities import format_size
 from tickseal_gateway.alarms import Alarms
-from tickseal_gateway.registry.registry import Registry
+
+if TYPE_CHECKING:  # it brings sqlalchemy, which commands that read recordings need not load
+    from tickseal_gateway.registry.registry import Registry
 
 _OVER_QUOTA = "limit_storage"
 #: How long an alarm of a quota stands, s: each removal is one.
@@ -32,7 +35,7 @@ class Quota:
 class Quotas:
     """Those of a gateway; made on the event loop, asked on any thread."""
 
-    def __init__(self, registry: Registry, alarms: Alarms) -> None:
+    def __init__(self, registry: "Registry", alarms: Alarms) -> None:
         self._registry = registry
         self._alarms = alarms
         self._loop = asyncio.get_running_loop()
