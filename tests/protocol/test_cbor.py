@@ -117,7 +117,7 @@ def test_nests_nine_levels_and_no_more() -> None:
         {1: 2},
         {"a": {b"b": 1}},
         {1, 2},
-        object(),
+        pytest.param(object(), id="object"),
         [range(3)],
         "\ud800",
         ["\ud800"],

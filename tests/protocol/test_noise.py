@@ -263,7 +263,7 @@ def test_out_of_turn_calls_are_the_callers_fault_and_spoil_nothing() -> None:
         {"peer_public": b"short"},
         {"peer_public": None},
         {"psk": b"short"},
-        {"kem": mlkem768()},
+        pytest.param({"kem": mlkem768()}, id="kem"),
         {"pattern": IK_HFS_PSK2},
         {"initiator": False},
     ],
