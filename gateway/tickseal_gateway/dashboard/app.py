@@ -346,6 +346,8 @@ async def _arguments(request: Request) -> Arguments:
             raise _Refused(413, f"more than {_BODY_MOST} bytes")
     try:
         given = json.loads(body or b"{}")
+        # Half a surrogate is text to JSON, and to nothing that takes bytes of it.
+        json.dumps(given, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):

@@ -64,6 +64,13 @@ def test_tags_and_limits_are_set_as_people_write_them(
     assert post("tag", add="south") == 400
 
 
+@pytest.mark.parametrize("key", ["password", "token"])
+def test_text_that_is_none_is_refused_before_anybody_is_known(browser: Browser, key: str) -> None:
+    headers = {"content-type": "application/json"}
+    given = browser().post("/api/login", content=f'{{"{key}": "\\ud800"}}', headers=headers)
+    assert given.status_code == 400
+
+
 def test_with_a_password_nothing_is_shown_without_it(browser: Browser, accounts: Accounts) -> None:
     owner = entered(browser, accounts)
     assert owner.post("/api/password", json={"password": GOOD}).status_code == 200
