@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tickseal.core.errors import EnrolmentError
 from tickseal.host.control_socket import NotRunningError, ask
 from tickseal.host.device_identity import DeviceIdentity
+from tickseal.host.enrolment import read_invite
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.state import StateDirectory
 from tickseal.invite import InviteToken
@@ -56,7 +57,10 @@ JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 def enrol(
     token: Annotated[
         str,
-        typer.Argument(metavar="TOKEN", help="The invite, as `tickseal gateway invite` gave it."),
+        typer.Argument(
+            metavar="TOKEN",
+            help="As `tickseal gateway invite` gave it; @FILE, or - for standard input, reads it.",
+        ),
     ],
     config: ConfigOption = None,
     as_json: JSONOption = False,
@@ -66,7 +70,7 @@ def enrol(
 ) -> None:
     """Enrol this device with a gateway: once, by a one-time invite."""
     settings = load_config(config)
-    invite = InviteToken.parse(token)
+    invite = InviteToken.parse(read_invite(token))
     with StateDirectory.open(settings.state_path) as state:
         if DeviceIdentity.exists(state) and not force:
             raise EnrolmentError(

@@ -11,6 +11,7 @@ import typer
 
 from tickseal.core.errors import LinkError
 from tickseal.host.boards import microcontrollers
+from tickseal.host.enrolment import read_invite
 from tickseal.links.serial import SerialServer
 from tickseal.links.serial_link import SerialLink
 from tickseal.links.serial_port import SerialSettings
@@ -32,7 +33,7 @@ def flash(  # noqa: PLR0917 - options
     board: BoardOption = "pico",
     invite: Annotated[
         str | None,
-        typer.Option(help="From `tickseal gateway invite --classical`; once for each board."),
+        typer.Option(help="From `tickseal gateway invite --classical`, or @FILE; once a board."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="What it calls itself; by default the kind of board.")
@@ -49,7 +50,7 @@ def flash(  # noqa: PLR0917 - options
 ) -> None:
     """Put tickseal on a board that runs MicroPython, and start it."""
     kind = ports.kind_of(board)
-    token = flashing.check_invite(invite) if invite else None
+    token = flashing.check_invite(read_invite(invite)) if invite else None
     settings = (
         flashing.load_config(config) if config else flashing.default_config(kind, name or board)
     )
@@ -161,7 +162,7 @@ def simulate(
         Path, typer.Option(metavar="DIR", help="Its flash, its log, and `cable`, its serial port.")
     ] = Path(".board"),
     invite: Annotated[
-        str | None, typer.Option(help="From `tickseal gateway invite --classical`; once.")
+        str | None, typer.Option(help="From `tickseal gateway invite --classical`, or @FILE; once.")
     ] = None,
     name: Annotated[str, typer.Option(help="What it calls itself.")] = "simulated",
     config: Annotated[
@@ -169,7 +170,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a board's program on this machine, without a board."""
-    token = flashing.check_invite(invite) if invite else None
+    token = flashing.check_invite(read_invite(invite)) if invite else None
     settings = flashing.load_config(config) if config else simulation.default_config(name)
     # Ended as Ctrl-C ends it: the board too, and its terminal.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

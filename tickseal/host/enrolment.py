@@ -1,10 +1,12 @@
 """Enrolment of a device: one session by an invite, at the end of which its identity is on disk."""
 
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from tickseal.clock import Clock
-from tickseal.core.errors import EnrolmentError, LinkError
+from tickseal.core.errors import ConfigError, EnrolmentError, LinkError
 from tickseal.host.conversation import Conversation
 from tickseal.host.device_identity import DeviceIdentity
 from tickseal.host.state import StateDirectory
@@ -42,6 +44,25 @@ class EnrolmentRefusedError(EnrolmentError):
         why = _REFUSALS[reason].format(other=_OTHER[role])
         super().__init__(why if reason in _PASSING else f"{why}; {_ANEW[role]}")
         self.reason = reason
+
+
+def read_invite(given: str) -> str:
+    """Return an invite token as a command was given it.
+
+    Args:
+        given: the token; @FILE, or - for standard input, so that it stands in no shell's history
+            and in no list of processes.
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if given == "-":
+        return sys.stdin.readline().strip()
+    if not given.startswith("@"):
+        return given.strip()
+    try:
+        return Path(given[1:]).expanduser().read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{given}: cannot be read: {error}") from None
 
 
 async def enrol(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tickseal.core.errors import ConfigError
+from tickseal.host.enrolment import read_invite
 from tickseal_edge.boards import load_boards
 from tickseal_edge.image.build import Built, build_image
 from tickseal_edge.image.contents import system_file
@@ -40,7 +41,10 @@ def image() -> None:
 def build(  # noqa: PLR0917 - typer names them
     board: Annotated[str, typer.Option(help="What the card is for: rpi4, rpi-zero-2-w, ...")],
     invite: Annotated[
-        str, typer.Option(help="From `tickseal gateway invite`; @FILE reads it from a file.")
+        str,
+        typer.Option(
+            help="From `tickseal gateway invite`; @FILE, or - for standard input, reads it."
+        ),
     ],
     base: Annotated[
         str,
@@ -85,7 +89,7 @@ def build(  # noqa: PLR0917 - typer names them
     request = Request(
         board=boards[board],
         board_name=board,
-        invite=_read_invite(invite),
+        invite=read_invite(invite),
         config_text=text,
         config=settings,
         ssh_keys=tuple(key for one in ssh_key or [] for key in read_public_key(one)),
@@ -114,15 +118,6 @@ def _find_base(base: str, request: Request, progress: Progress, *, refresh: bool
             "raspberrypi.com/software/operating-systems, or give `debian`"
         )
     return path
-
-
-def _read_invite(text: str) -> str:
-    if not text.startswith("@"):
-        return text.strip()
-    try:
-        return Path(text[1:]).expanduser().read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--invite {text}: cannot be read: {error}") from None
 
 
 def _read_wifi(ssid: str, country: str) -> WiFi | None:

@@ -12,6 +12,7 @@ import typer
 from tickseal.core.errors import EnrolmentError, StoreError
 from tickseal.host.control_socket import ask, converse
 from tickseal.host.device_identity import DeviceIdentity
+from tickseal.host.enrolment import read_invite
 from tickseal.host.kernel_clock import KernelClock
 from tickseal.host.logs import set_up_logging
 from tickseal.host.state import StateDirectory
@@ -30,7 +31,11 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
 @app.command(epilog="Example: tickseal sink enrol tks1_...")
 def enrol(
     token: Annotated[
-        str, typer.Argument(metavar="TOKEN", help="As `tickseal gateway invite --sink` printed it.")
+        str,
+        typer.Argument(
+            metavar="TOKEN",
+            help="As `tickseal gateway invite --sink` printed it; @FILE, or - for standard input.",
+        ),
     ],
     config: ConfigOption = None,
     state: StateOption = None,
@@ -43,7 +48,7 @@ def enrol(
     from tickseal_gateway.sink.enrolment import enrol_sink  # noqa: PLC0415 - only needed here
 
     settings = load(config, state)
-    invite = InviteToken.parse(token)
+    invite = InviteToken.parse(read_invite(token))
     with StateDirectory.open(settings.state_path) as directory:
         if DeviceIdentity.exists(directory) and not force:
             raise EnrolmentError(
