@@ -266,7 +266,7 @@ def test_old_hours_go_by_age_and_by_size(gateways: GatewayFactory) -> None:
     run(main())
     assert not old.exists()
     assert not file.exists(), "the oldest go first"
-    assert big.exists(), "the last stays, whatever its size"
+    assert not big.exists(), "nothing outgrows the size, not even the hour that is written last"
 
 
 def test_only_the_streams_that_are_named_are_recorded(gateways: GatewayFactory) -> None:

@@ -1,6 +1,7 @@
 """The shelf: where recordings lie, by stream and hour, and how long."""
 
 import calendar
+import logging
 import os
 import re
 import time
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tickseal.core.errors import StoreError
+from tickseal.host.logs import Once
 from tickseal_gateway.ingest.quotas import Quota
 from tickseal_gateway.recordings.files import INDEX_SUFFIX, SUFFIX, explained
 
+_logger = logging.getLogger(__name__)
 _SECOND = 1_000_000_000
 _HOUR_S = 3600
 #: TAI - UTC is under a minute: an hour's file is old only once its UTC hour is over, too.
@@ -70,7 +73,7 @@ class Shelf:
 
     Args:
         retention_ns: how long an hour is kept after its end; 0 for ever.
-        size_most: bytes in all; the oldest hours go.
+        size_most: bytes in all; the oldest hours go, of one hour the largest file first.
         quotas: asked, about once a minute, for those of single devices.
         over_quota: told the quota for which an hour was removed.
     Raises:
@@ -92,6 +95,7 @@ class Shelf:
         self._retention_ns = retention_ns
         self._size_most = size_most
         self._next_look_ns = 0
+        self._once = Once(_logger)
         self._sizes: dict[Path, int] = {}
         self._total = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -117,8 +121,10 @@ class Shelf:
         gone: list[Path] = []
         # What bears a time that has not come must not outlive all else: it is the first to go.
         ahead = recording_path(Path(), 0, (now_ns + _AHEAD_NS) // _SECOND // _HOUR_S).name
+        # Of one hour the largest goes: the disk is bounded even where less than an hour fits, and a
+        # camera does not cost all others theirs.
         by_age = sorted(
-            self._sizes, key=lambda path: (path.name <= ahead, path.name, path.parent.name)
+            self._sizes, key=lambda path: (path.name <= ahead, path.name, -self._sizes[path])
         )
         for path in by_age:
             found = _NAME.fullmatch(path.name)
@@ -127,11 +133,16 @@ class Shelf:
                 continue
             end_ns = (hour + 1) * _HOUR_S * _SECOND + _SLACK_NS
             is_old = self._retention_ns and now_ns > end_ns + self._retention_ns
-            is_last = len(gone) + 1 == len(by_age)
-            if not is_old and (self._total <= self._size_most or is_last):
+            if not is_old and self._total <= self._size_most:
                 if path.name > ahead:
                     continue
                 break
+            if not is_old and hour * _HOUR_S * _SECOND <= now_ns < end_ns:
+                self._once.change(
+                    "size", hour, logging.WARNING,
+                    "[recordings] size, %d bytes, is less than an hour takes: what was recorded in "
+                    "this hour goes already; allow more, or record fewer streams", self._size_most,
+                )  # fmt: skip
             self._remove(path)
             gone.append(path)
         return gone + self._drop_over_quota()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from recorded import SECOND, START, Recorded
 from tickseal_gateway.recordings.files import GRANT_MAGIC, Kind, Record, encode_record
 from tickseal_gateway.recordings.grant_file import read_grant_file
@@ -40,6 +41,24 @@ def test_many_small_files_are_not_free(tmp_path: Path) -> None:
     Shelf(tmp_path, retention_ns=0, size_most=10 * FILE_BYTES).drop_old(START + 20 * HOUR * SECOND)
     (stream,) = made.library.streams()
     assert len(stream.files) < 10
+
+
+def test_a_size_of_less_than_an_hour_holds_and_costs_the_largest_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A camera's hour, which is written now, would grow for ever, and all others' would go."""
+    made = Recorded(tmp_path)
+    made.record("shed/air", [0, 1])
+    made.record("yard/camera", range(600))
+    made.record("shed/rain", [0, 1])
+    camera = made.library.find("yard/camera").size
+    shelf = Shelf(tmp_path, retention_ns=0, size_most=3 * FILE_BYTES + camera)
+    assert len(shelf.drop_old(START + 10 * SECOND)) == 1
+    shelf.drop_old(START + 20 * SECOND)
+    assert [stream.id for stream in made.library.streams()] == ["shed/air", "shed/rain"]
+    assert caplog.text.count("less than an hour") == 1
+    Shelf(tmp_path, retention_ns=0, size_most=1).drop_old(START + 10 * SECOND)
+    assert not made.library.streams()
 
 
 def test_a_grant_file_that_tells_of_ages_is_gone_through_in_no_time(tmp_path: Path) -> None:
