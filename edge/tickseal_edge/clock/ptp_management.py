@@ -99,7 +99,9 @@ class PTPManagement:
         """
         path = self._path or next((one for one in SOCKETS if Path(one).exists()), "")
         if not path:
-            raise ClockError("no ptp4l runs here (no socket /run/ptp4l); start it, or name its uds")
+            raise ClockError(
+                "no ptp4l runs here (no socket /run/ptp4l); start it, or name its ptp_socket"
+            )
         with (
             # ptp4l answers to a name in the file system only, which must be in sight of it.
             tempfile.TemporaryDirectory(dir=os.environ.get("RUNTIME_DIRECTORY")) as folder,

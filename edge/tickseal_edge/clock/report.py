@@ -21,8 +21,9 @@ def duration(nanoseconds: int | None) -> str:
 def as_text(status: Mapping[str, Any]) -> str:
     """Return ClockEnsemble.status() as text."""
     by = f" by {status['source']}" if status["source"] else ""
+    state = "free-running: nothing sets it" if status["state"] == "free" else status["state"]
     lines = [
-        f"{status['state']}{by}, known to {duration(status['uncertainty_ns'])}; "
+        f"{state}{by}, known to {duration(status['uncertainty_ns'])}; "
         f"drift {status['drift_ppm']:+.3f} +/- {status['drift_error_ppm']:.3f} ppm"
     ]
     if status["disagreement"]:
