@@ -87,6 +87,11 @@ class Device:
             monotonic_ns=boottime_ns(),
         )
 
+    @property
+    def started(self) -> list[ev.GenerationStarted]:
+        """The generations that began in this session."""
+        return [event for event in self.events if isinstance(event, ev.GenerationStarted)]
+
     def note(self, event: ev.Event) -> None:
         """Take in an event as soon as it comes."""
 
@@ -143,10 +148,11 @@ class Device:
         """Return a wish."""
         return Wish(**values)
 
-    def ask(self, stream_id: str, wish: Wish | None = None) -> None:
-        """Ask for a stream without waiting for the answer."""
-        metadata = StreamMetadata(id=stream_id, type="telemetry", extra={"content": CONTENT})
-        self.session.open_stream(metadata, wish or Wish())
+    def ask(self, *stream_ids: str, wish: Wish | None = None) -> None:
+        """Ask for streams at once, without waiting for the answers."""
+        for stream_id in stream_ids:
+            metadata = StreamMetadata(id=stream_id, type="telemetry", extra={"content": CONTENT})
+            self.session.open_stream(metadata, wish or Wish())
         self.flush()
 
     def begin_offline(self, online: Generation) -> tuple[bytes, FrameSealer]:

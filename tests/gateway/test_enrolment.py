@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
 from tickseal_gateway.health.view import View
@@ -63,6 +64,35 @@ def test_a_device_enrols_streams_and_is_stored(gateways: GatewayFactory) -> None
     assert [row[3] for row in rows] == list(range(20))
     assert rows[0] == ("garden shed", "garden", "t", 0, "Cel")
     assert frames == [("garden shed", 20, 0)]
+
+
+def test_a_device_that_enrols_with_many_streams_waits_three_times_for_the_disk(
+    gateways: GatewayFactory,
+) -> None:
+    names = [f"stream-{number}" for number in range(10)]
+
+    async def main() -> None:
+        async with gateways.inside() as view:
+            registry: Any = view._parts.controller.registry
+            device = Device(await invited(view))
+            other = Device(await invited(view))
+            async with other.connected():
+                await other.open(names[3])
+            commits: list[object] = []
+            sa.event.listen(registry._engine, "commit", commits.append)
+            async with device.connected():
+                device.ask(*names)
+                await until(lambda: len(device.started) == len(names) - 1)
+            # It is known, it has its identity, and it has its streams.
+            assert len(commits) == 3
+            refused = await device.wait_for(ev.StreamRefused)
+            assert (refused.stream_id, refused.reason) == (names[3], "taken")
+            owned = {
+                stream.id for stream in registry.streams_of(registry.device_named(device.name).id)
+            }
+            assert owned == set(names) - {names[3]}
+
+    run(main())
 
 
 def test_an_invite_is_used_up_once_the_device_has_stored(gateways: GatewayFactory) -> None:

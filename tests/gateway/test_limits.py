@@ -20,7 +20,6 @@ from tickseal_gateway.registry.limits import LimitError, Limits, parse_limit
 from tickseal_gateway.registry.tags import TagError, changed_tags
 
 from tickseal.core.errors import StoreError, TicksealError
-from tickseal.payloads.pictures import CONTENT as PICTURES
 from tickseal.sessions import events as ev
 
 # --- As values ---
@@ -181,13 +180,15 @@ def test_a_stream_too_many_is_refused_in_words(gateways: GatewayFactory) -> None
             device = await enrolled(view)
             await view.limit("garden", {"streams": 2})
             async with device.connected():
-                await device.open("one")
-                await device.open("two", content=PICTURES)
-                await device.open("one")  # again is no more
-                device.ask("three")
+                device.ask("one", "two", "three")
                 refused = await device.wait_for(ev.StreamRefused)
                 assert (refused.stream_id, refused.reason) == ("three", "busy")
+                assert {e.generation.metadata.id for e in device.started} == {"one", "two"}
                 assert "'three'" in alarms(view)["limit_streams"]
+                await device.open("one")  # again is no more
+                device.ask("four")
+                refused = await device.wait_for(ev.StreamRefused, since=len(device.events))
+                assert (refused.stream_id, refused.reason) == ("four", "busy")
                 await view.limit("garden", {"streams": None})
                 await until(lambda: alarms(view) == {}, what="the end of the alarm")
                 await device.open("three")

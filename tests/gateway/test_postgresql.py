@@ -12,7 +12,7 @@ from source_device import Device, until
 from test_registry import enrolled, invite
 from tickseal_gateway.registry import schema
 from tickseal_gateway.registry.limits import Limits
-from tickseal_gateway.registry.registered import DeviceState, OfflineGeneration
+from tickseal_gateway.registry.registered import DeviceState, OfflineGeneration, Stream
 from tickseal_gateway.registry.registry import Registry
 
 from tickseal import StreamMetadata
@@ -41,7 +41,8 @@ def url(server: str) -> Iterator[str]:
 def test_all_of_it_is_there_after_a_restart(url: str, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "none", url=url)
     device = enrolled(registry)
-    stream = registry.claim_stream(device, StreamMetadata(id="s", type="t"))
+    (stream,) = registry.claim_streams(device, [StreamMetadata(id="s", type="t")])
+    assert isinstance(stream, Stream)
     offline = OfflineGeneration(handle=stream.handle, number=(1 << 64) - 1, stored_until=9)
     registry.offline.keep(offline)
     device = registry.set_tags(registry.rename(device, "porch"), ("north",))

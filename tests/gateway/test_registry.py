@@ -18,6 +18,7 @@ from tickseal_gateway.registry.registered import (
     Invite,
     OfflineGeneration,
     RegistryError,
+    Stream,
 )
 from tickseal_gateway.registry.registry import Registry
 
@@ -44,6 +45,12 @@ def enrolled(registry: Registry, number: int = 1) -> Device:
     return registry.finish_enrolment(device, DeviceState.APPROVED)
 
 
+def claimed(registry: Registry, device: Device, *wanted: StreamMetadata) -> list[Stream]:
+    streams = registry.claim_streams(device, wanted)
+    assert all(isinstance(stream, Stream) for stream in streams)
+    return streams  # type: ignore[return-value] # as was asserted
+
+
 def test_outages_leave_no_more_behind_than_a_device_can_offer_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,7 +58,7 @@ def test_outages_leave_no_more_behind_than_a_device_can_offer_again(
     monkeypatch.setattr(offline, "MOST", 8)
     registry = Registry(tmp_path / "registry.db")
     device = enrolled(registry)
-    one, other = (registry.claim_stream(device, StreamMetadata(id=id_, type="t")) for id_ in "ab")
+    one, other = claimed(registry, device, *(StreamMetadata(id=id_, type="t") for id_ in "ab"))
     kept = OfflineGeneration(handle=other.handle, number=1)
     registry.offline.keep(kept)
     numbers = range(1000, 1000 + offline.MOST + 3)
@@ -73,7 +80,7 @@ def test_all_of_it_is_there_after_a_restart(tmp_path: Path) -> None:
     registry = Registry(path)
     device = enrolled(registry)
     metadata = StreamMetadata(id="s", type="t", unit="Cel", extra={"content": "x"})
-    stream = registry.claim_stream(device, metadata)
+    (stream,) = claimed(registry, device, metadata)
     kept = OfflineGeneration(handle=stream.handle, number=(1 << 64) - 1, stored_until=9)
     registry.offline.keep(kept)
     registry.add_invite(invite(2, name="porch"))
@@ -113,8 +120,8 @@ def test_an_invite_is_bound_to_one_key(tmp_path: Path) -> None:
 def test_a_stream_has_one_handle_for_life(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry.db")
     device = enrolled(registry)
-    first = registry.claim_stream(device, StreamMetadata(id="s", type="t"))
-    changed = registry.claim_stream(device, StreamMetadata(id="s", type="t", unit="Cel"))
+    (first,) = claimed(registry, device, StreamMetadata(id="s", type="t"))
+    (changed,) = claimed(registry, device, StreamMetadata(id="s", type="t", unit="Cel"))
     assert first.handle == changed.handle != 0
     assert changed.metadata.unit == "Cel"
     registry.close()
@@ -123,8 +130,9 @@ def test_a_stream_has_one_handle_for_life(tmp_path: Path) -> None:
 def test_the_low_bytes_of_a_devices_handles_differ_as_long_as_they_can(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry.db")
     device = enrolled(registry)
-    for number in range(258):
-        registry.claim_stream(device, StreamMetadata(id=f"s{number}", type="t"))
+    names = [f"s{number}" for number in range(258)]
+    for one, *others in (names[:1], names[1:200], names[200:]):
+        claimed(registry, device, *(StreamMetadata(id=id_, type="t") for id_ in (one, *others)))
     handles = [stream.handle for stream in registry.streams_of(device.id)]
     assert len(set(handles)) == 258
     assert len({handle & 0xFF for handle in handles[:256]}) == 256

@@ -280,7 +280,7 @@ def test_what_the_policy_does_not_allow_is_moved_or_refused(gateways: GatewayFac
                 generation = await device.open(wish=device.wish(interval_ns=1_000_000))
                 assert generation.parameters.interval_ns == 50_000_000
                 assert generation.parameters.suite.name == "CHACHA20_POLY1305"
-                device.ask("other", device.wish(suites=(1,)))
+                device.ask("other", wish=device.wish(suites=(1,)))
                 assert (await device.wait_for(ev.StreamRefused)).reason == "suite"
 
     run(main())

@@ -223,41 +223,56 @@ class Controller:
 
     # --- Streams ---
 
-    async def claim_stream(self, device: Device, metadata: StreamMetadata) -> Stream:
-        """Return a device's stream, registered before it is used.
+    async def claim_streams(
+        self, device: Device, wanted: Sequence[StreamMetadata]
+    ) -> list[Stream | OpeningRefusedError]:
+        """Return a device's streams, registered before they are used; or for each why not.
 
         Raises:
-            OpeningRefusedError: the name is another device's, or the device has too many.
             StoreError: the disk refuses.
         """
-        types = self.config.policy.types
+        held = {stream.id for stream in self.table.of_device(device.id) if stream.held}
+        owned = {stream.id: stream for stream in self.registry.streams_of(device.id)}
+        names = set(owned)
+        claims: dict[str, Stream | OpeningRefusedError] = {}
+        unknown = []
+        for metadata in wanted:
+            try:
+                self._check_claim(device, metadata, held, names)
+            except OpeningRefusedError as refusal:
+                claims[metadata.id] = refusal
+                continue
+            known = owned.get(metadata.id)
+            if known is not None and known.metadata == metadata:
+                claims[metadata.id] = known
+            else:
+                unknown.append(metadata)
+        if unknown:
+            registered = await self.durably(lambda: self.registry.claim_streams(device, unknown))
+            claims |= {one.id: claim for one, claim in zip(unknown, registered, strict=True)}
+        return [claims[metadata.id] for metadata in wanted]
+
+    def _check_claim(
+        self, device: Device, metadata: StreamMetadata, held: set[str], names: set[str]
+    ) -> None:
+        """Check one more stream beside those that a device has open, and has; add it to both."""
+        types, most = self.config.policy.types, self.config.policy.streams
         if types and not any(fnmatchcase(metadata.type, one) for one in types):
             raise OpeningRefusedError(
                 "type", f"the policy here allows the types {', '.join(types)}, not {metadata.type}"
             )
-        self._check_open_streams(device, metadata.id)
-        known = self.registry.stream_named(metadata.id)
-        if known is not None and known.device_id == device.id and known.metadata == metadata:
-            return known
-        if known is None and (
-            len(self.registry.streams_of(device.id)) >= self.config.policy.streams
-        ):
-            raise OpeningRefusedError(
-                "busy", f"the device has {self.config.policy.streams} streams"
+        open_most = device.limits.streams
+        if open_most is not None and len(held - {metadata.id}) >= open_most:
+            words = (
+                f"the device may have {open_most} streams open at once, and wants "
+                f"{metadata.id!r} too"
             )
-        try:
-            return await self.durably(lambda: self.registry.claim_stream(device, metadata))
-        except RegistryError as error:
-            raise OpeningRefusedError("taken", str(error)) from None
-
-    def _check_open_streams(self, device: Device, stream_id: str) -> None:
-        most = device.limits.streams
-        others = (s for s in self.table.of_device(device.id) if s.held and s.id != stream_id)
-        if most is None or sum(1 for _ in others) < most:
-            return
-        words = f"the device may have {most} streams open at once, and wants {stream_id!r} too"
-        self.overruns.note("limit_streams", device.name, words)
-        raise OpeningRefusedError("busy", words)
+            self.overruns.note("limit_streams", device.name, words)
+            raise OpeningRefusedError("busy", words)
+        if len(names | {metadata.id}) > most:
+            raise OpeningRefusedError("busy", f"the device has {most} streams")
+        held.add(metadata.id)
+        names.add(metadata.id)
 
     def pick_generation(self, stream: Stream, wish: Wish) -> int:
         """Return a number for a stream's next generation, unlike those held and recent ones.

@@ -254,8 +254,9 @@ class _Conversation:
         )  # fmt: skip
 
     def _refuse(self, stream_id: str, error: TicksealError) -> None:
-        is_named = isinstance(error, NegotiationError | OpeningRefusedError)
-        reason = error.reason if is_named else "store"
+        reason = "store"
+        if isinstance(error, NegotiationError | OpeningRefusedError):
+            reason = error.reason
         self._controller.once.change(
             f"stream {stream_id}", reason, logging.WARNING,
             "refused the stream %r: %s", stream_id, error,

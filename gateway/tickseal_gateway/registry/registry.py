@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tickseal_gateway.registry.registered import (
     Device,
     DeviceState,
     Invite,
+    OpeningRefusedError,
     RegistryError,
     Stream,
 )
@@ -260,55 +261,28 @@ class Registry:
 
     # --- Streams and generations ---
 
-    def claim_stream(self, device: Device, metadata: StreamMetadata) -> Stream:
-        """Return a device's stream by its metadata's id; register it, with a random handle, if new.
+    def claim_streams(
+        self, device: Device, wanted: Sequence[StreamMetadata]
+    ) -> list[Stream | OpeningRefusedError]:
+        """Return a device's streams by their metadata's ids; register those that are new.
 
-        Raises:
-            RegistryError: the id belongs to another device that is not revoked.
+        They get random handles, and are on the disk in one step.
+
+        Returns:
+            For each its stream, or why not: the id belongs to another device, not revoked.
         """
+        claims: list[Stream | OpeningRefusedError] = []
+        changed: list[Stream] = []
         with self._lock:
-            known = self._by_name.get(metadata.id)
-            if known is not None and known.device_id == device.id:
-                if known.metadata == metadata:
-                    return known
-                stream = replace(known, metadata=metadata)
-                with self._transaction() as connection:
-                    connection.execute(
-                        schema.streams.update()
-                        .where(schema.streams.c.handle == known.handle)
-                        .values(metadata=metadata.encode())
-                    )
-                self._keep_stream(stream)
-                return stream
-            if known is not None:
-                self._check_takeover(known)
-            stream = Stream(
-                handle=self._free_handle(device),
-                id=metadata.id,
-                device_id=device.id,
-                metadata=metadata,
-            )
             with self._transaction() as connection:
-                if known is not None:
-                    connection.execute(
-                        schema.streams.update()
-                        .where(schema.streams.c.handle == known.handle)
-                        .values(is_retired=True)
-                    )
-                connection.execute(
-                    schema.streams.insert().values(
-                        handle=stream.handle,
-                        stream=stream.id,
-                        device_id=device.id,
-                        metadata=metadata.encode(),
-                        is_retired=False,
-                        opened_ns=self._now_ns(),
-                    )
-                )
-            if known is not None:
-                self._streams[known.handle] = replace(known, is_retired=True)
-            self._keep_stream(stream)
-            return stream
+                for metadata in wanted:
+                    try:
+                        claims.append(self._claim(connection, device, metadata, changed))
+                    except OpeningRefusedError as refusal:
+                        claims.append(refusal)
+            for stream in changed:
+                self._keep_stream(stream)
+        return claims
 
     # --- Private ---
 
@@ -320,6 +294,11 @@ class Registry:
     def _update_device(self, connection: sa.Connection, device_id: int, **values: object) -> None:
         connection.execute(
             schema.devices.update().where(schema.devices.c.id == device_id).values(**values)
+        )
+
+    def _update_stream(self, connection: sa.Connection, stream: Stream, **values: object) -> None:
+        connection.execute(
+            schema.streams.update().where(schema.streams.c.handle == stream.handle).values(**values)
         )
 
     def _change(self, device: Device, **values: Any) -> Device:
@@ -339,20 +318,59 @@ class Registry:
         if not stream.is_retired:
             self._by_name[stream.id] = stream
 
-    def _check_takeover(self, known: Stream) -> None:
-        owner = self._devices[known.device_id]
-        if owner.state is not DeviceState.REVOKED:
-            raise RegistryError(
-                f"the stream {known.id!r} belongs to the device {owner.name!r}; {_LATER} id"
+    def _claim(
+        self,
+        connection: sa.Connection,
+        device: Device,
+        metadata: StreamMetadata,
+        changed: list[Stream],
+    ) -> Stream:
+        """Write one claim; what is to be kept once that is on the disk is added to `changed`."""
+        known = self._by_name.get(metadata.id)
+        if known is not None and known.device_id == device.id:
+            if known.metadata == metadata:
+                return known
+            stream = replace(known, metadata=metadata)
+            self._update_stream(connection, known, metadata=metadata.encode())
+            changed.append(stream)
+            return stream
+        if known is not None:
+            owner = self._devices[known.device_id]
+            if owner.state is not DeviceState.REVOKED:
+                raise OpeningRefusedError(
+                    "taken",
+                    f"the stream {known.id!r} belongs to the device {owner.name!r}; {_LATER} id",
+                )
+            self._update_stream(connection, known, is_retired=True)
+            changed.append(replace(known, is_retired=True))
+        stream = Stream(
+            handle=self._free_handle(device, changed),
+            id=metadata.id,
+            device_id=device.id,
+            metadata=metadata,
+        )
+        connection.execute(
+            schema.streams.insert().values(
+                handle=stream.handle,
+                stream=stream.id,
+                device_id=device.id,
+                metadata=metadata.encode(),
+                is_retired=False,
+                opened_ns=self._now_ns(),
             )
+        )
+        changed.append(stream)
+        return stream
 
-    def _free_handle(self, device: Device) -> int:
+    def _free_handle(self, device: Device, changed: Sequence[Stream]) -> int:
+        new = [stream.handle for stream in changed]
         # A compact header carries the low byte: unlike those of the device's other streams.
-        low = {handle & 0xFF for handle in self._by_device.get(device.id, ())}
+        low = {handle & 0xFF for handle in (*self._by_device.get(device.id, ()), *new)}
         while True:
             handle = int.from_bytes(os.urandom(4), "big")
+            is_taken = handle in self._streams or handle in new
             is_clash = handle & 0xFF in low and len(low) <= 0xFF
-            if handle and handle not in self._streams and not is_clash:
+            if handle and not is_taken and not is_clash:
                 return handle
 
     def _load(self, connection: sa.Connection) -> None:
