@@ -194,9 +194,11 @@ def _not_running(state: Path, service: str) -> NotRunningError:
 
 
 def _not_ours(state: Path, service: str) -> LinkError:
-    return LinkError(
-        f"{state} belongs to another user: run this as the user that the {service} runs as"
-    )
+    try:
+        owner = state.owner()
+    except (OSError, KeyError):  # it cannot be looked at, or its user has no name
+        return LinkError(f"{state} belongs to another user: be the user that the {service} runs as")
+    return LinkError(f"{state} belongs to {owner}: be that user, by sudo -u {owner} ...")
 
 
 @contextlib.contextmanager

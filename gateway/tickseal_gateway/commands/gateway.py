@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tickseal.configuration.quantities import parse_duration
-from tickseal.core.errors import ConfigError
+from tickseal.core.errors import ConfigError, StoreError
 from tickseal.host.control_socket import NotRunningError, ask
 from tickseal.host.logs import set_up_logging
 from tickseal.sessions.control import Role
@@ -250,8 +250,10 @@ def _page(gateway: dict[str, Any]) -> str:
 def _page_link(state: Path) -> str | None:
     try:
         return (state / "page" / "link").read_text("ascii").strip()
-    except OSError:  # no page is served
+    except FileNotFoundError:  # no page is served
         return None
+    except OSError as error:
+        raise StoreError(f"cannot read {state}/page/link: {error.strerror}") from None
 
 
 def _announce_json(event: str, snapshot: dict[str, Any]) -> None:

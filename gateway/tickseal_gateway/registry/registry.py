@@ -236,7 +236,10 @@ class Registry:
         now = self._now_ns()
         for invite in self.invites():
             if invite.name == name and not invite.used_ns and invite.expires_ns > now:
-                raise RegistryError(f"the name {name!r} is promised by another invite; {_LATER}")
+                raise RegistryError(
+                    f"the name {name!r} is promised by another invite; {_LATER}, or withdraw that "
+                    f"one: tickseal gateway withdraw {invite.id.hex()}"
+                )
 
     def set_state(self, device: Device, state: DeviceState) -> Device:
         """Let a device be approved, pending or revoked."""
