@@ -116,6 +116,30 @@ def test_a_network_that_goes_silent_costs_nothing_that_is_kept(
     asyncio.run(scenario())
 
 
+def test_what_was_sent_into_the_void_outlives_a_restart_in_the_middle_of_the_outage(
+    device: Device, registry: Registry
+) -> None:
+    async def scenario() -> None:
+        async with device.enrolled(registry) as gateway:
+            async with device.running() as service:
+                await until(lambda: len(gateway.payloads(STREAM)) > 10)
+                gateway.report()
+                gateway.loses_udp = True
+                count = device.source.count
+                await until(lambda: device.source.count > count + 30)
+                gateway.decide = lambda _: "busy"
+                gateway.sessions[-1][1].abort()
+                await until(lambda: service._outgoing[STREAM].is_offline)
+            gateway.loses_udp, gateway.decide = False, lambda _: ""
+            async with device.running():
+                await until(lambda: len(gateway.events(ev.BackfillFinished)) >= 2)
+            numbers = gateway.numbers(STREAM)
+            assert set(range(1, count + 31)) <= set(numbers)
+            assert len(numbers) == len(set(numbers))
+
+    asyncio.run(scenario())
+
+
 def test_of_a_stream_that_is_not_kept_the_gateway_learns_how_much_an_outage_cost(
     device: Device, registry: Registry
 ) -> None:

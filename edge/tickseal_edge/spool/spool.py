@@ -181,7 +181,7 @@ class Spool:
         self._is_flushing = True
         try:
             for spooled in self.generations():
-                for file in list(spooled.files) if spooled.blob else ():
+                for file in list(spooled.files):
                     await self._write(file)
         except DiskFullError as error:
             self._complain(error)

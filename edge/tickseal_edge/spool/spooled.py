@@ -32,8 +32,8 @@ class SpooledGeneration:
 
     Attributes:
         number, handle: of the generation.
-        blob: the generation sealed to the gateway; empty for the end of a live one, which is kept
-            in memory only and which the gateway may still hold.
+        blob: the generation sealed to the gateway; empty for the end of a live one, which
+            the gateway may still hold.
         is_complete: nothing more is sealed in it.
         stored_until: frames below are on the gateway's disk.
     """
