@@ -2,13 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cable import TestCable
 from running_gateway import GatewayFactory, run
-from tickseal_gateway.controller.connection import Connection
 
 from bench import Ledger, gateway_on, invite, make_board, settled
+from tickseal.sessions.controller_session import ControllerSession
 from tickseal.sessions.events import Event
 
 
@@ -47,13 +48,14 @@ def test_a_gateway_that_restarts_gets_what_was_sealed_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
-    handle = Connection._handle
+    receive = ControllerSession.receive
 
-    async def noting(connection: Connection, event: Event) -> None:
-        asked.append(type(event).__name__)
-        await handle(connection, event)
+    def noting(session: ControllerSession, *arguments: Any) -> list[Event]:
+        events = receive(session, *arguments)
+        asked.extend(type(event).__name__ for event in events)
+        return events
 
-    monkeypatch.setattr(Connection, "_handle", noting)
+    monkeypatch.setattr(ControllerSession, "receive", noting)
 
     async def scenario() -> None:
         async with TestCable() as cable:
