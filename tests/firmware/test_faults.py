@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from cable import FAULTS
-from simulated import FLAG_BACKFILL, Bench, simulate
+from simulated import Bench, simulate
+from simulated_gateway import FLAG_BACKFILL
 from timeline import BAUD_9600, BAUD_115200, USB
 
 #: The promise: after a disturbance, and in spite of a lasting one, frames come within this time, s.
