@@ -11,6 +11,7 @@ import subprocess
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tickseal_flash import build
 
@@ -83,7 +84,9 @@ def run(code: str, folder: Path) -> list[str]:
 
 HEAP_MOST = 60 * 1024
 PATIENCE_S = 1800.0
-STREAM = {"id": "bench/t", "period_ms": 200, "sensors": [{"kind": "memory"}]}
+STREAM: dict[str, Any] = {"id": "bench/t", "period_ms": 1000, "sensors": [{"kind": "memory"}]}
+#: With these a Pico has the three sensors that `tickseal mcu flash` gives it.
+ON_A_PICO = [{"kind": "chip_temperature"}, {"kind": "counter"}]
 UART = {"kind": "uart", "id": 1, "baudrate": 115200}
 
 
@@ -92,8 +95,10 @@ FRAME_MOST_US = 8000
 
 def print_streaming_heap(board: Microcontroller, label: str, *, is_frozen: bool = False) -> None:
     """Print what is in use of a board's heap, MicroPython's own included."""
-    cable = UART if isinstance(board, cortex_m3.CortexM3) else {"kind": "usb"}
-    config = {"name": "bench", "cable": cable, "streams": [STREAM]}
+    is_pico = isinstance(board, pico.VirtualPico)
+    stream_of = {**STREAM, "sensors": [*ON_A_PICO, *STREAM["sensors"]]} if is_pico else STREAM
+    cable = {"kind": "usb"} if is_pico else UART
+    config = {"name": "bench", "cable": cable, "streams": [stream_of]}
     with tempfile.TemporaryDirectory(prefix="bench-mcu-") as folder:
         came = stream(
             board, config, Path(folder), frames=10, within_s=PATIENCE_S, is_frozen=is_frozen
@@ -142,17 +147,19 @@ def main() -> None:
     parser.add_argument("--pico", action="store_true", help="ask the emulated Pico too")
     arguments = parser.parse_args()
     program = build.program()
+    size = sum(map(len, program.values()))
     sources = sum(len(text) for text in build.sources().values())
     with tempfile.TemporaryDirectory(prefix="bench-mcu-") as name:
         folder = Path(name)
-        (folder / build.PROGRAM).write_bytes(program)
+        for file, content in program.items():
+            (folder / file).write_bytes(content)
         (folder / "tickseal").mkdir()
         (folder / "tickseal" / "core").symlink_to(ROOT / "tickseal" / "core")
         (folder / "device").symlink_to(ROOT / "firmware_mpy" / "device")
         (heap,) = run(HEAP, folder)
         microseconds, calls = run(SEALER + FRAME + CALLS, folder)
     print(f"{'source':34}{sources:8} bytes")
-    print(f"{'.mpy on flash':34}{len(program):8} bytes (at most {48 * 1024})")
+    print(f"{'.mpy on flash':34}{size:8} bytes (at most {48 * 1024})")
     print(f"{'heap after import, 64-bit words':34}{heap:>8} bytes")
     print(f"{'a frame of 64 bytes, unix port':34}{float(microseconds):8.1f} us")
     print(f"{'operations a frame':34}{calls}")

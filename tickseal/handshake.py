@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tickseal import cbor, primitives
 from tickseal.core import constants
+from tickseal.core.cipher import CipherState
 from tickseal.core.errors import (
     ConfigError,
     HandshakeError,
@@ -17,7 +18,6 @@ from tickseal.core.errors import (
 )
 from tickseal.core.exporter import Exporter
 from tickseal.core.noise import IK_HFS_PSK2, IK_PSK2, HandshakeState
-from tickseal.core.symmetric import CipherState
 from tickseal.forks import clear_in_child
 from tickseal.mlkem import mlkem768
 

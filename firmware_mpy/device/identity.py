@@ -6,7 +6,7 @@ Nothing here is a key of a stream: those live in memory only, and every start be
 from binascii import a2b_base64
 from hashlib import sha256
 
-from device import cborlite, files, x25519
+from device import cborlite, files, primitives
 from tickseal.core.errors import EnrolmentError, StoreError
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ def load(random_bytes: "Any") -> Identity:
     if not files.exists(KEY):
         # Before the enrolment: an invite belongs to the first key that uses it.
         private = random_bytes(32)
-        made = {"private": private, "public": x25519.public_key(private)}
+        made = {"private": private, "public": primitives.x25519_public(private)}
         files.write(KEY, cborlite.encode(made))
     key = cborlite.decode(files.read(KEY))
     identity = Identity(key["private"], key["public"])

@@ -1,6 +1,7 @@
 """What the board runs: read, seal, send, for ever. Ctrl-C on the REPL's cable ends it."""
 
 import gc
+import sys
 import time
 
 from device import cable, clock, config, files, identity, pins, senml, sensors, spool, streams
@@ -14,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+#: The file with the modules that no other imports at its top (tickseal_flash/bundle.py).
+_HANDSHAKE = "tickseal_handshake"
 _MILLISECOND = 1_000_000
 _SECOND = 1_000 * _MILLISECOND
 #: Pauses between connections that fail, ms: the first, and the longest.
@@ -108,6 +111,9 @@ class Board:
             self._disconnect(at_ns)
         while self._notes:
             self._cable.say(self._notes.pop(0))
+        if self._session is None or self._session.state >= RUNNING:
+            # The code of handshakes is in memory only while there is one.
+            sys.modules.pop(_HANDSHAKE, None)
 
     def _connect(self, at_ns: int, now_ms: int) -> None:
         if self._session is None and now_ms >= self._retry_ms:
@@ -287,8 +293,6 @@ def run() -> None:
 
 def _restart(fault: Exception) -> None:
     """Tell of a fault, leave a person time to press Ctrl-C, and start anew."""
-    import sys
-
     sys.print_exception(fault)
     import machine
 

@@ -8,18 +8,19 @@ import hashlib
 
 from device import ccm, chachapoly, compare
 from device import hmac as _hmac
-from device import x25519 as _x25519
 from tickseal.core.constants import AES_128_CCM_8, CHACHA20_POLY1305
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
+    from typing import Any
 
 equal = compare.equal
 hmac = _hmac.prepare
-x25519_public = _x25519.public_key
 
-_SUITES = {AES_128_CCM_8: ccm, CHACHA20_POLY1305: chachapoly}
+_SUITES = {
+    AES_128_CCM_8: (ccm.seal, ccm.open),
+    CHACHA20_POLY1305: (chachapoly.seal, chachapoly.open),
+}
 
 
 def sha256(data: bytes) -> bytes:
@@ -27,7 +28,7 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def _aead(suite: int) -> "ModuleType":
+def _aead(suite: int) -> "Any":
     if suite not in _SUITES:
         raise ValueError("no suite %d on this board" % suite)
     return _SUITES[suite]
@@ -39,7 +40,7 @@ def seal(suite: int, key: bytes, nonce: bytes, aad: bytes, payload: bytes) -> by
     Raises:
         ValueError: the board has no such suite, or the key or nonce has the wrong size.
     """
-    return _aead(suite).seal(key, nonce, aad, payload)
+    return _aead(suite)[0](key, nonce, aad, payload)
 
 
 def open(suite: int, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
@@ -48,7 +49,14 @@ def open(suite: int, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> byt
     Raises:
         ValueError: the tag does not verify, or as for `seal`.
     """
-    return _aead(suite).open(key, nonce, aad, sealed)
+    return _aead(suite)[1](key, nonce, aad, sealed)
+
+
+def x25519_public(private: bytes) -> bytes:
+    """Return the 32-byte public key of a private one."""
+    from device.x25519 import public_key
+
+    return public_key(private)
 
 
 def x25519(private: bytes, public: bytes) -> bytes:
@@ -57,7 +65,9 @@ def x25519(private: bytes, public: bytes) -> bytes:
     Raises:
         ValueError: it is all zero, so public is a point of low order (RFC 7748 section 6.1).
     """
-    secret = _x25519.scalar_mult(private, public)
+    from device.x25519 import scalar_mult
+
+    secret = scalar_mult(private, public)
     if equal(secret, bytes(32)):
         raise ValueError("the public key is a point of low order")
     return secret

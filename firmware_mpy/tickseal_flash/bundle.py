@@ -1,7 +1,8 @@
 """Joins the modules of a program into one: a board keeps much for each module that it imports.
 
 Every name at the top of a module gets the module's name before it, so that nothing clashes; what a
-module imports from another is then simply there.
+module imports from another is then simply there. Modules that others import only within functions
+are late: they are loaded when such a function runs.
 """
 
 import ast
@@ -10,6 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from tickseal.core.errors import ConfigError
+
+#: What late modules are imported from.
+LATE = "tickseal_handshake"
+_MAIN = "device.main"
 
 
 @dataclass(slots=True)
@@ -27,28 +32,43 @@ class _Module:
     modules: dict[str, str] = field(default_factory=dict)
 
 
-def bundle(trees: Mapping[str, ast.Module]) -> ast.Module:
-    """Return one module that has everything in it; the trees are used up.
+def bundle(trees: Mapping[str, ast.Module]) -> tuple[ast.Module, list[ast.stmt]]:
+    """Return one module that has everything in it, and its late statements; the trees are used up.
 
     Args:
-        trees: modules by their path on the board, such as "device/main.py".
+        trees: modules by their path on the board; "device/main.py" is the first to be loaded.
     Raises:
         ConfigError: modules that import each other in a circle.
     """
     modules = {_dotted(path): _Module(path, tree) for path, tree in trees.items()}
     foreign: dict[str, ast.stmt] = {}
     body: list[ast.stmt] = []
-    objects: dict[str, str] = {}
+    late: list[ast.stmt] = []
+    at_once = _loaded_with(_MAIN, modules)
     passed_around = _passed_around(modules)
-    for name in _in_order(modules):
+    order = _in_order(modules)
+    for name in order:
+        _bind(modules[name], name, modules, foreign)
+    for name in order:
         module = modules[name]
-        _bind(module, name, modules, foreign)
-        _Resolver(module, modules, objects).resolve()
-        kept = [one for one in module.tree.body if not isinstance(one, ast.Import | ast.ImportFrom)]
-        body += [one for one in kept if not isinstance(one, ast.Pass)]
+        _Resolver(module, modules).resolve()
+        left_out = ast.Import | ast.ImportFrom | ast.Pass
+        kept = [one for one in module.tree.body if not isinstance(one, left_out)]
         if name in passed_around:
-            body += _as_object(module, name)
-    return ast.Module([*foreign.values(), *body], [])
+            kept += _as_object(module, name)
+        body += kept
+        late += [] if name in at_once else kept
+    return ast.Module([*foreign.values(), *body], []), late
+
+
+def _loaded_with(name: str, modules: Mapping[str, _Module]) -> set[str]:
+    """Return a module's name and those of the modules that are loaded with it."""
+    found, left = set(), {name}
+    while left:
+        one = left.pop()
+        found.add(one)
+        left |= _imports(modules[one].tree, modules) - found
+    return found
 
 
 def _dotted(path: str) -> str:
@@ -146,9 +166,7 @@ def _as_object(module: _Module, name: str) -> list[ast.stmt]:
 class _Resolver(ast.NodeTransformer):
     """Replaces the names of one module by what they stand for."""
 
-    def __init__(
-        self, module: _Module, modules: Mapping[str, _Module], objects: dict[str, str]
-    ) -> None:
+    def __init__(self, module: _Module, modules: Mapping[str, _Module]) -> None:
         self._module = module
         self._modules = modules
         self._local: list[set[str]] = []
@@ -180,6 +198,14 @@ class _Resolver(ast.NodeTransformer):
                 one.name = name
             elif isinstance(one, ast.Assign):
                 one.value = self.visit(one.value)
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        """Within a function, what is imported is late."""
+        if self._local and node.module is not None and node.module in self._modules:
+            names = self._modules[node.module].names
+            node.names = [ast.alias(names[one.name], one.asname or one.name) for one in node.names]
+            node.module = LATE
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:

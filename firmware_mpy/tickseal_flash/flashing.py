@@ -161,11 +161,11 @@ def flash(
             path.write_bytes(content)
         gone = (*IDENTITY, INVITE) if new_identity else ()
         # A file would be loaded in place of what is frozen.
-        for name in (*gone, *([build.PROGRAM] if is_frozen else [])):
+        for name in (*gone, *(build.program() if is_frozen else ())):
             if name in there:
                 board.run("resume", "fs", "rm", f":{name}")
         board.run("resume", "fs", "cp", "-r", *sorted(Path(folder).iterdir()), ":")
-    size = len(files.get(build.PROGRAM, b""))
+    size = sum(len(files.get(name, b"")) for name in build.program())
     program = f"has {size / 1000:.1f} KB" if size else "is in the firmware"
     say(f"written  {len(files)} files; the program {program}")
     board.run("reset")
@@ -213,11 +213,12 @@ def examine(board: Mpremote) -> Report:
     """
     report = Report()
     there = _probe(board, report.lines.append)
-    if build.PROGRAM not in there and _has_frozen(board):
+    program = tuple(build.program())
+    if not there.intersection(program) and _has_frozen(board):
         report.lines.append("program              in the firmware")
-        there.add(build.PROGRAM)
+        there.update(program)
     for name, why in (
-        (build.PROGRAM, "the program is not on it"),
+        *((name, "the program is not on it") for name in program),
         ("main.py", "nothing starts the program"),
         (CONFIG, "it has no configuration"),
     ):

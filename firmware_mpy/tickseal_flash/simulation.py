@@ -99,7 +99,8 @@ def running(state: Path, config: dict[str, Any], invite: str | None) -> Generato
             f"the board in {state} is not enrolled: make an invite with `tickseal gateway invite "
             "--classical` and give it with --invite"
         )
-    (flash / build.PROGRAM).write_bytes(build.program())
+    for name, content in build.program().items():
+        (flash / name).write_bytes(content)
     (flash / CONFIG).write_text(json.dumps(config), "utf-8")
     if invite is not None and not (flash / IDENTITY[1]).exists():
         (flash / INVITE).write_text(invite, "ascii")

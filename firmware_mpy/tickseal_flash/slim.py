@@ -3,20 +3,22 @@
 MicroPython keeps in memory, besides bytecode, every name and every message. So, before mpy-cross
 and with the whole program in view: what is never used goes, names become short, the numbers of the
 specification are written out, and of most errors' messages the place in the source is left, as
-"noise:210".
+('noise', 210).
 """
 
 import ast
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from tickseal_flash.bundle import bundle
+from tickseal_flash.bundle import LATE, bundle
 from tickseal_flash.renaming import rename
 
 #: Modules whose errors a person can do something about: they keep their words.
 _TOLD = {"cable", "config", "files", "identity", "pins", "sensors", "session"}
 #: Methods that are found by a name that is made at run time.
 _BUILT = "_on_"
+#: The module of the program that is loaded at the start.
+PROGRAM = "tickseal_board"
 #: What starts the program, in the bundle, and what lets go of that which only the start needs.
 _MAIN = "device_main__run"
 _FORGET = "device_main__forget"
@@ -24,8 +26,8 @@ _FORGET = "device_main__forget"
 _ONCE = "__ONCE"
 
 
-def slim(sources: Mapping[str, str]) -> str:
-    """Return a whole program as the source of one small module; `run` starts it.
+def slim(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return a whole program as the sources of two small modules; `run` of PROGRAM starts it.
 
     Args:
         sources: its modules, by their path on the board; "device/main.py" has run().
@@ -33,13 +35,17 @@ def slim(sources: Mapping[str, str]) -> str:
     trees = {path: ast.parse(source, path) for path, source in sources.items()}
     for path, tree in trees.items():
         _Slimmer(PurePosixPath(path).stem).visit(tree)
-    tree = bundle(trees)
+    tree, late = bundle(trees)
     tree.body += ast.parse(f"run = {_MAIN}").body
     once = _once(tree)
     _drop_unused(tree)
     _fill_forget(tree, once)
     rename(tree)
-    return ast.unparse(ast.fix_missing_locations(tree))
+    later = _take_out(tree, late)
+    return {
+        name: ast.unparse(ast.fix_missing_locations(module))
+        for name, module in ((PROGRAM, tree), (LATE, later))
+    }
 
 
 class _Slimmer(ast.NodeTransformer):
@@ -90,7 +96,7 @@ class _Slimmer(ast.NodeTransformer):
         self.generic_visit(node)
         node.cause = None
         if isinstance(node.exc, ast.Call) and self._module not in _TOLD:
-            node.exc.args = [ast.Constant(f"{self._module}:{node.lineno}")]
+            node.exc.args = [ast.Constant(self._module), ast.Constant(node.lineno)]
         return node
 
     def _shorten(self, node: ast.Module | ast.ClassDef | ast.FunctionDef) -> None:
@@ -145,21 +151,40 @@ def _once(tree: ast.Module) -> list[str]:
 
 def _fill_forget(tree: ast.Module, once: list[str]) -> None:
     """Let the program's forget() delete these names, and with them the code behind."""
-    there = {
-        name
-        for node in tree.body
-        for name in (
-            [node.name]
-            if isinstance(node, ast.FunctionDef | ast.ClassDef)
-            else [one.id for one in node.targets if isinstance(one, ast.Name)]
-            if isinstance(node, ast.Assign)
-            else []
-        )
-    }
+    there = _top_names(tree)
     names = ", ".join(name for name in once if name in there)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == _FORGET and names:
             node.body = ast.parse(f"def _():\n global {names}\n del {names}").body[0].body  # type: ignore[attr-defined]
+
+
+# --- What is loaded late ---
+
+
+def _take_out(tree: ast.Module, late: list[ast.stmt]) -> ast.Module:
+    """Take the late statements out of a program; return them as a module that imports the rest."""
+    marked = {id(one) for one in late}
+    body = [one for one in tree.body if id(one) in marked]
+    tree.body = [one for one in tree.body if id(one) not in marked]
+    constants = [one for one in tree.body if isinstance(one, ast.Assign) and _is_const(one.value)]
+    there = _top_names(ast.Module([one for one in tree.body if one not in constants], []))
+    names = {node.id for one in body for node in ast.walk(one) if isinstance(node, ast.Name)}
+    rest = ast.ImportFrom(PROGRAM, [ast.alias(name) for name in sorted(names & there)], 0)
+    return ast.Module([rest, *constants, *body], [])
+
+
+def _top_names(tree: ast.Module) -> set[str]:
+    """Return the names that a module binds at its top."""
+    found = set()
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name) | ast.ClassDef(name) | ast.Assign([ast.Name(name)]):
+                found.add(name)
+            case ast.Import(names) | ast.ImportFrom(_, names):
+                found |= {one.asname or one.name for one in names}
+            case _:
+                pass
+    return found
 
 
 # --- What is never used ---
@@ -180,11 +205,16 @@ def _drop_unused(tree: ast.Module) -> None:
 
 def _used(tree: ast.AST) -> set[str]:
     """Return the names that are referred to."""
-    return {
-        node.id if isinstance(node, ast.Name) else node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
-    }
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(name, ast.Load()) | ast.Attribute(_, name, ast.Load()):
+                found.add(name)
+            case ast.ImportFrom(module, names) if module == LATE:
+                found |= {one.name for one in names}
+            case _:
+                pass
+    return found
 
 
 def _is_unused(node: ast.stmt, used: set[str]) -> bool:
@@ -201,5 +231,7 @@ def _is_unused(node: ast.stmt, used: set[str]) -> bool:
             return False
 
 
-def _is_const(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id == "const"
+def _is_const(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "const"
+    )

@@ -16,21 +16,26 @@ from hil_tests.bench.streaming import stream
 
 Boards = Callable[[Path | None], AbstractContextManager[Microcontroller]]
 
-#: The promise: a board's heap, beyond what MicroPython itself holds, in steady state.
-HEAP_BYTES = 60 * 1024
+#: A board's heap in steady state, MicroPython's own with it. The promise is 60 KB beyond that; so
+#: much is left for what comes.
+HEAP_BYTES = 56 * 1024
 FROZEN_HEAP_BYTES = 32 * 1024
 PROGRAM_BYTES = 48 * 1024
-#: What MicroPython itself holds, at most.
-PYTHON_BYTES = 4096
 #: How many frames are enough, and how long they may take an emulator.
 FRAMES = 5
 WITHIN_SECONDS = 900
 #: Longer than any watchdog waits.
 STOPPED_SECONDS = 9
-STREAM = {
+STREAM: dict[str, Any] = {
     "id": "board/t",
     "period_ms": 200,
     "sensors": [{"kind": "counter"}, {"kind": "memory"}],
+}
+#: What `tickseal mcu flash` lets a Pico measure, unless it is told otherwise.
+PICO_STREAM = {
+    "id": "board/t",
+    "period_ms": 1000,
+    "sensors": [{"kind": "chip_temperature"}, *STREAM["sensors"]],
 }
 
 
@@ -38,11 +43,12 @@ def config_for(kind: str) -> dict[str, Any]:
     cable = (
         {"kind": "uart", "id": 1, "baudrate": 115200} if kind == "cortex-m3" else {"kind": "usb"}
     )
-    return {"name": kind, "cable": cable, "streams": [STREAM]}
+    stream = PICO_STREAM if kind == "pico" else STREAM
+    return {"name": kind, "cable": cable, "streams": [stream]}
 
 
 def test_the_program_fits_its_budget_in_flash() -> None:
-    assert len(build.program()) <= PROGRAM_BYTES
+    assert sum(map(len, build.program().values())) <= PROGRAM_BYTES
 
 
 def test_a_bare_board_is_flashed_streams_and_gives_its_repl_to_ctrl_c(
@@ -54,7 +60,7 @@ def test_a_bare_board_is_flashed_streams_and_gives_its_repl_to_ctrl_c(
         assert "the board runs now" in came.said
         assert came.refusals == {}
         if kind != "unix":  # its words are twice as wide
-            assert came.latest["memory"] < HEAP_BYTES + PYTHON_BYTES
+            assert came.latest["memory"] < HEAP_BYTES
         # Its watchdog would have started it anew meanwhile, had it not been stopped.
         said = mpremote(board, "exec", f"import time; time.sleep({STOPPED_SECONDS}); print(6 * 7)")
         assert said.strip() == "42"

@@ -7,10 +7,10 @@ import json
 from binascii import unhexlify
 
 from tickseal.core import constants
+from tickseal.core.cipher import CipherState
 from tickseal.core.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 from tickseal.core.exporter import Exporter
 from tickseal.core.noise import IK_PSK2, K_PSK0, HandshakeState
-from tickseal.core.symmetric import CipherState
 
 try:
     from tickseal import primitives

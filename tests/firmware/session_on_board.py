@@ -17,6 +17,10 @@ from device.randomness import Randomness
 from device.session import Session
 from device.streams import Stream
 
+# Sessions load these when they need them; from source, which the compiler needs memory for.
+__import__("device.x25519")
+__import__("tickseal.core.noise")
+
 
 class Owner:
     """What a session tells its board of."""

@@ -268,15 +268,19 @@ def test_a_firmware_without_the_program_is_not_taken_for_one_that_has_it(board: 
 def test_builds_what_other_tools_put_on_a_board_or_into_a_firmware(tmp_path: Path) -> None:
     said("build", str(tmp_path / "files"))
     assert {path.name for path in (tmp_path / "files").iterdir()} == {
-        "boot.py", "main.py", build.PROGRAM,
+        "boot.py", "main.py", *build.program(),
     }  # fmt: skip
     said("build", "--frozen", str(tmp_path / "frozen"))
     manifest = (tmp_path / "frozen" / "manifest.py").read_text()
     asked: list[str] = []
     exec(manifest, {"include": asked.append, "module": lambda name, opt: asked.append(name)})
-    assert asked == ["$(PORT_DIR)/boards/manifest.py", "tickseal_board.py"]
-    source = (tmp_path / "frozen" / "tickseal_board.py").read_text()
-    assert build.compile_mpy(source, "tickseal_board") == build.program()
+    assert asked == [
+        "$(PORT_DIR)/boards/manifest.py", "tickseal_board.py", "tickseal_handshake.py",
+    ]  # fmt: skip
+    for name in asked[1:]:
+        source = (tmp_path / "frozen" / name).read_text()
+        module = name.removesuffix(".py")
+        assert build.compile_mpy(source, module) == build.program()[f"{module}.mpy"]
 
 
 def test_an_invite_that_a_board_cannot_use(gateways: GatewayFactory) -> None:

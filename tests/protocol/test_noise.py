@@ -10,9 +10,10 @@ from noise.connection import Keypair, NoiseConnection
 
 from tickseal import primitives
 from tickseal.core import constants
+from tickseal.core.cipher import MESSAGE_MAX_BYTES, CipherState
 from tickseal.core.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 from tickseal.core.noise import IK_HFS_PSK2, IK_PSK2, K_PSK0, HandshakeState
-from tickseal.core.symmetric import MESSAGE_MAX_BYTES, CipherState, SymmetricState
+from tickseal.core.symmetric import SymmetricState
 from tickseal.mlkem import mlkem768
 
 DEVICE, GATEWAY, PSK = b"d" * 32, b"g" * 32, b"p" * 32

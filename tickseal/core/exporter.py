@@ -1,13 +1,15 @@
 """What a finished handshake yields: initial secrets and the device PSK (docs/protocol.md 6.3)."""
 
+from tickseal.core.cipher import erasable, erase
 from tickseal.core.constants import SECRET_BYTES
 from tickseal.core.errors import LocalProtocolError
 from tickseal.core.keyschedule import expand
-from tickseal.core.symmetric import HASH_BYTES, erasable, erase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tickseal.core.primitives import Primitives
+
+_HASH_BYTES = 32
 
 
 class Exporter:
@@ -23,7 +25,7 @@ class Exporter:
     __slots__ = ("_handshake_hash", "_primitives", "_secret", "_uses")
 
     def __init__(self, primitives: "Primitives", secret: bytes, handshake_hash: bytes) -> None:
-        if len(secret) != SECRET_BYTES or len(handshake_hash) != HASH_BYTES:
+        if len(secret) != SECRET_BYTES or len(handshake_hash) != _HASH_BYTES:
             raise LocalProtocolError("an exporter takes a secret and a handshake hash of 32 bytes")
         self._primitives = primitives
         self._secret = erasable(secret)

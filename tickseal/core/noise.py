@@ -5,16 +5,16 @@ encrypted: what other patterns send in the clear does not occur.
 """
 
 from tickseal.core import constants
-from tickseal.core.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
-from tickseal.core.symmetric import (
+from tickseal.core.cipher import (
     KEY_BYTES,
     MESSAGE_MAX_BYTES,
     TAG_BYTES,
     CipherState,
-    SymmetricState,
     erasable,
     erase,
 )
+from tickseal.core.errors import HandshakeError, LocalProtocolError, RemoteProtocolError
+from tickseal.core.symmetric import SymmetricState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
