@@ -4,6 +4,7 @@ One device serves the whole session. After each test, what the test used is rest
 """
 
 import contextlib
+import os
 import tomllib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from hil_tests.bench.shell import DeviceError, Shell
 from hil_tests.bench.virtual_pi.bench import VirtualBench
 
 LONGEST = "test_power_cuts.py"
+#: A test that hangs is ended after so long, s: what is emulated takes minutes, some of it hours.
+LIMIT_S = 0 if os.environ.get("HIL") == "complete" else 1800
 LOGGED = 5000
 DEFAULT_BENCH = Path(__file__).parent / "bench.toml"
 
@@ -33,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that it is not waited for at the end."""
     items.sort(key=lambda item: item.path.name != LONGEST)
+    for item in items:
+        item.add_marker(pytest.mark.timeout(LIMIT_S))
 
 
 def open_bench(path: Path) -> Bench:

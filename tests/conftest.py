@@ -1,6 +1,7 @@
 """Hypothesis profiles: quick at the desk, with other examples each time; in CI many, and the same.
 
-HYPOTHESIS_PROFILE chooses another. And in CI no test is skipped for want of what can be installed.
+HYPOTHESIS_PROFILE chooses another: brief has few, the same each time, for what is emulated. And in
+CI no test is skipped for want of what can be installed.
 """
 
 import os
@@ -13,7 +14,9 @@ from hypothesis import HealthCheck, settings
 # How long an example takes tells of the machine's load, not of the code.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", steady, max_examples=30)
-settings.register_profile("ci", steady, max_examples=100, derandomize=True, print_blob=True)
+ci = settings(steady, derandomize=True, print_blob=True)
+settings.register_profile("ci", ci, max_examples=100)
+settings.register_profile("brief", ci, max_examples=20)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)

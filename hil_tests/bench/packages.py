@@ -31,14 +31,24 @@ COUNTERPARTS = {
     "systemd-analyze": "systemd",
     "zbarimg": "zbar-tools",
 }
+#: What .ci/cross compiles with, and runs the outcome with.
+CROSS = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
+    "qemu-aarch64": "qemu-user",
+    "qemu-arm": "qemu-user",
+}
 #: What has no program of its own.
-FILES = ("debian-archive-keyring", "libnewlib-arm-none-eabi", "libssl-dev")
+FILES = (
+    *("debian-archive-keyring", "libnewlib-arm-none-eabi", "libssl-dev"),
+    *("libc6-dev-arm64-cross", "libc6-dev-armhf-cross"),
+)
 
 
 def needed() -> list[str]:
     """Return the names of all of them."""
     benches = {**host.PROGRAMS, **micropython_source.PROGRAMS, **PICO, **CORTEX_M3}
-    programs = {**benches, **OTHERS, **COUNTERPARTS}
+    programs = {**benches, **OTHERS, **COUNTERPARTS, **CROSS}
     return sorted({*programs.values(), *FILES})
 
 
@@ -47,7 +57,7 @@ def missing() -> list[str]:
     looks = (host.what_is_missing, pico.what_is_missing, cortex_m3.what_is_missing)
     return [said for look in looks if (said := look())] + [
         f"{program} is not installed; run: apt-get install {package}"
-        for program, package in {**OTHERS, **COUNTERPARTS}.items()
+        for program, package in {**OTHERS, **COUNTERPARTS, **CROSS}.items()
         if host.find(program) is None
     ]
 
