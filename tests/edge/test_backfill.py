@@ -146,6 +146,19 @@ def test_the_end_of_a_live_generation_is_announced_before_its_turn_comes(lane: L
     run(spool, scenario)
 
 
+def test_the_end_of_a_live_generation_is_announced_once(lane: Lane) -> None:
+    spool = spool_of(lane)
+    keep_end(spool, 2, 40)
+
+    async def scenario(backfill: Backfill, talk: Talk) -> None:
+        await until(lambda: talk.count("send"))
+        backfill.on_event(stored(2, 40))
+        await until(lambda: talk.count("finish"))
+        assert talk.said == [("announce", 2, 0, 40), ("send", 40), ("finish", 2)]
+
+    run(spool, scenario)
+
+
 def test_a_part_that_was_stored_is_not_sent_again(lane: Lane) -> None:
     spool = spool_of(lane, 1)
 

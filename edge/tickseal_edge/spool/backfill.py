@@ -47,6 +47,8 @@ class Backfill:
         self._seen: set[int] = set()
         self._unanswered: deque[int] = deque()
         self._ready: set[int] = set()
+        # The first frames of ends of live generations, which are announced before their turn.
+        self._announced: dict[int, list[SealedFrame]] = {}
         # Something happened that may let the work go on.
         self._moved = asyncio.Event()
         spool.on_complete = self._moved.set
@@ -73,7 +75,8 @@ class Backfill:
             if spooled.blob:
                 await self._offer(spooled)
             else:
-                self._announce(spooled, await self._chunk(spooled.number))
+                self._announced[spooled.number] = chunk = await self._chunk(spooled.number)
+                self._announce(spooled, chunk)
                 self._ready.add(spooled.number)
 
     async def run(self) -> None:
@@ -113,7 +116,8 @@ class Backfill:
     async def _deliver(self, spooled: SpooledGeneration) -> None:
         number, session = spooled.number, self._connection.session
         while self._connection.is_running:
-            chunk = await self._chunk(number)
+            announced = self._announced.pop(number, None)
+            chunk = announced or await self._chunk(number)
             if not self._connection.is_running:
                 return
             if not chunk:
@@ -124,7 +128,8 @@ class Backfill:
                 if spooled.blob:
                     _logger.info("what was kept offline is delivered (%016x)", number)
                 return
-            self._announce(spooled, chunk)
+            if announced is None:
+                self._announce(spooled, chunk)
             for piece in _pieces(chunk):
                 await self._connection.send(piece, backfill=True)
             if not await self._is_stored(spooled, chunk[-1].number + 1):
