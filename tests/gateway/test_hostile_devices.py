@@ -7,6 +7,7 @@ import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device
 from tickseal_gateway.ingest import table as tables
+from tickseal_gateway.ingest.budgets import Lines
 from tickseal_gateway.ingest.table import StreamTable
 from tickseal_gateway.registry.registered import Device as Registered
 from tickseal_gateway.registry.registered import DeviceState, Stream
@@ -70,3 +71,29 @@ def test_the_pictures_kept_of_one_device_are_bounded_and_those_of_others_stay(
     opened_with_pictures(table, device_id=2, handles=range(2, 12))
     kept = [stream.id for stream in table if stream.picture is not None]
     assert kept == ["s1", "s9", "s10", "s11"]
+
+
+def test_a_device_that_asks_for_ever_does_not_fill_the_log() -> None:
+    now_s = 0.0
+    lines = Lines(lambda: now_s)
+    assert sum(lines.take(1) for _ in range(1000)) == 16
+    assert lines.take(2), "others are heard"
+    now_s += 1
+    assert sum(lines.take(1) for _ in range(1000)) == 8
+
+
+def test_refusals_that_are_too_many_are_told_the_device_and_not_the_log(
+    gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Lines, "take", lambda *_: False)
+
+    async def main() -> None:
+        async with gateways.inside('[policy]\ntypes = ["image/*"]\n') as view:
+            device = Device(str((await view.invite(name="garden"))["token"]))
+            async with device.connected():
+                device.session.open_stream(StreamMetadata(id="s", type="t"), Wish())
+                device.flush()
+                assert (await device.wait_for(ev.StreamRefused)).reason == "type"
+
+    run(main())
+    assert "refused the stream" not in caplog.text

@@ -28,7 +28,7 @@ from tickseal_gateway.controller.recalls import Recalls
 from tickseal_gateway.controller.sinks import SinkHub
 from tickseal_gateway.frames.readings import FrameMark
 from tickseal_gateway.ingest.backfill import Backfill
-from tickseal_gateway.ingest.budgets import Overruns, make_budget
+from tickseal_gateway.ingest.budgets import Lines, Overruns, make_budget
 from tickseal_gateway.ingest.ingest import Ingest
 from tickseal_gateway.ingest.streams import LiveStream
 from tickseal_gateway.ingest.table import StreamTable
@@ -67,6 +67,7 @@ class Controller:
         connections: the live session of each device, by the registry's number.
         left_ns: when the last session of a device ended, monotonic ns.
         refused_handshakes: by reason.
+        lines: how many lines of the log each device may still cause.
         promised: names that devices are told whose enrolment is under way.
         udp_port: told to devices.
     """
@@ -111,6 +112,7 @@ class Controller:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="registry")
         self._tasks: set[asyncio.Task[None]] = set()
         self.overruns = Overruns(alarms)
+        self.lines = Lines()
         self._limited: dict[int, Limits] = {}
         for device in registry.devices():
             if device.state is DeviceState.REVOKED:

@@ -257,10 +257,11 @@ class _Conversation:
         reason = "store"
         if isinstance(error, NegotiationError | OpeningRefusedError):
             reason = error.reason
-        self._controller.once.change(
-            f"stream {stream_id}", reason, logging.WARNING,
-            "refused the stream %r: %s", stream_id, error,
-        )  # fmt: skip
+        if self._may_log:
+            self._controller.once.change(
+                f"stream {stream_id}", reason, logging.WARNING,
+                "refused the stream %r: %s", stream_id, error,
+            )  # fmt: skip
         if not self._session.is_closed:
             detail = str(error).encode()[:200].decode(errors="ignore")
             self._session.refuse_stream(stream_id, reason, detail)
@@ -304,7 +305,8 @@ class _Conversation:
             held, stored_until = self._controller.backfill.announce(device, event)
         except OpeningRefusedError as refusal:
             self._session.alarm(refusal.reason, str(refusal)[:200])
-            _logger.warning("%s: %s", self._connection.named, refusal)
+            if self._may_log:
+                _logger.warning("%s: %s", self._connection.named, refusal)
             return
         if held is not None:
             self._backfilled[key] = held
@@ -318,6 +320,11 @@ class _Conversation:
             await self._controller.backfill.finish(device, event)
 
     # --- Private ---
+
+    @property
+    def _may_log(self) -> bool:
+        device = self._connection.device
+        return device is None or self._controller.lines.take(device.id)
 
     def _require_device(self) -> Device:
         device = self._connection.device

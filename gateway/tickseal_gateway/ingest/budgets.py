@@ -10,6 +10,8 @@ from tickseal_gateway.registry.limits import Limits
 _BURST_S = 2.0
 #: Seconds without a frame, or a stream, too many after which the alarm is over.
 _QUIET_S = 10
+#: Lines of the log a second that one device may cause, and twice as many at once.
+_LINES = Limits(frames_per_s=8)
 
 
 class Meter:
@@ -88,6 +90,21 @@ class Budget:
 def make_budget(limits: Limits) -> Budget | None:
     """Return the budget of a device; None where its rate has no limit."""
     return Budget(limits) if limits.frames_per_s or limits.bytes_per_s else None
+
+
+class Lines:
+    """Lines of the log: a device that asks for ever for what it may not have must not fill it."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._meters: dict[int, Meter] = {}
+
+    def take(self, device_id: int) -> bool:
+        """Count one line of a device, by the registry's number; return False for one too many."""
+        meter = self._meters.get(device_id)
+        if meter is None:
+            meter = self._meters[device_id] = Meter(_LINES, self._now_s)
+        return meter.take(0)
 
 
 class Overruns:
