@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from tickseal_gateway.registry import schema
-from tickseal_gateway.registry.registered import Allowance, DeviceState, Invite
+from tickseal_gateway.registry import allowances, schema
+from tickseal_gateway.registry.registered import Allowance, DeviceState, Invite, RegistryError
 from tickseal_gateway.registry.registry import Registry
 
 from tickseal.sessions.control import Role
@@ -54,6 +55,39 @@ def test_the_longest_allowance_counts_until_its_instant(tmp_path: Path) -> None:
     assert held.until(number + 1, "house", 0) == 0
     again = Registry(tmp_path / "registry.db").allowances
     assert again.of(number) == held.of(number)
+
+
+def test_what_was_recorded_is_open_as_long_as_the_allowance_and_from_its_instant_on(
+    tmp_path: Path,
+) -> None:
+    registry = Registry(tmp_path / "registry.db")
+    number = enrol(registry, Role.SINK, "office", 1)
+    sink = registry.device(number)
+    assert sink is not None
+    held = registry.allowances
+    held.allow(sink, "garden/a", until_ns=100, since_ns=20)
+    held.allow(sink, "garden/*", until_ns=200, since_ns=30)
+    held.allow(sink, "*")
+    since = [held.since(number, "garden/a", now) for now in (0, 99, 100, 199, 200)]
+    assert since == [20, 20, 30, 30, None]
+    # Taken back and given anew without the past, it is without it after a restart too.
+    held.disallow(sink, "garden/a")
+    held.allow(sink, "garden/a")
+    again = Registry(tmp_path / "registry.db").allowances
+    assert again.since(number, "garden/a", 0) == held.since(number, "garden/a", 0) == 30
+
+
+def test_a_sink_has_so_many_allowances_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowances, "_MOST", 2)
+    registry = Registry(tmp_path / "registry.db")
+    sink = registry.device(enrol(registry, Role.SINK, "office", 1))
+    assert sink is not None
+    for pattern in ("a", "b", "a"):
+        registry.allowances.allow(sink, pattern)
+    with pytest.raises(RegistryError, match="allow a beginning"):
+        registry.allowances.allow(sink, "c")
 
 
 def test_a_registry_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:

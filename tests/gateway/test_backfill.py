@@ -3,14 +3,18 @@
 import logging
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, reading, until
+from tickseal_gateway.frames.readings import FrameMark
 from tickseal_gateway.health.view import View
 
 from tickseal.core import constants
+from tickseal.core.errors import StoreError
 from tickseal.sessions import events as ev
 from tickseal.streams.generation import Generation
 from tickseal.streams.sealing import FrameSealer
@@ -143,6 +147,43 @@ def test_a_device_can_offer_nothing_under_the_handle_of_another(gateways: Gatewa
     run(main())
 
 
+def test_what_is_offered_is_what_its_handle_is_for_and_what_the_policy_allows(
+    gateways: GatewayFactory,
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            async with device.connected():
+                other = await device.open("other")
+                for reason, changed in (
+                    ("metadata", {"metadata": other.metadata}),
+                    ("policy", {"parameters": replace(online.parameters, depth=0, epoch_bits=0)}),
+                ):
+                    kept = {"handle": online.handle, "number": online.number}
+                    kept |= {"metadata": online.metadata, "parameters": online.parameters}
+                    blob, _ = device.begin_offline(SimpleNamespace(**kept | changed))
+                    answer = await device.offer(blob)
+                    assert (answer.accepted, answer.reason) == (False, reason)
+
+    run(main())
+
+
+def test_a_backfill_that_broke_off_goes_on_in_the_next_session(gateways: GatewayFactory) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            blob, sealer = device.begin_offline(online)
+            number, frames = sealer.generation.number, sealed(sealer, 40)
+            for part in (frames[:20], frames[20:]):
+                async with device.connected():
+                    assert (await device.offer(blob)).accepted
+                    device.backfill(sealer, part)
+                    await device.stored(number, part[-1][1] + 1)
+        assert stored(gateways) == list(range(40))
+
+    run(main())
+
+
 def test_frames_whose_keys_died_with_the_gateway_are_told_to_be_lost(
     gateways: GatewayFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -232,6 +273,39 @@ def test_nothing_is_acknowledged_before_it_is_on_the_disk(
                     other.rollback()
                     await device.stored(number, 10)
         assert stored(gateways) == list(range(10))
+
+    run(main())
+
+
+def test_nothing_is_acknowledged_that_a_restart_would_open_again(
+    gateways: GatewayFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with gateways.inside() as view:
+            device, online = await device_with_stream(view)
+            blob, sealer = device.begin_offline(online)
+            number, frames = sealer.generation.number, sealed(sealer, 10)
+            controller = view._parts.controller
+            offline = controller.registry.offline
+
+            def refuse(_: object) -> None:
+                raise StoreError("the disk is full")
+
+            async with device.connected():
+                await device.offer(blob)
+                with monkeypatch.context() as patch:
+                    patch.setattr(offline, "keep", refuse)
+                    device.backfill(sealer, frames[:5])
+                    await until(lambda: "not acknowledged: the disk is full" in caplog.text)
+                device.backfill(sealer, frames[5:])
+                await device.stored(number, 10)
+                told = [e.frame_until for e in device.events if isinstance(e, ev.StoredUntil)]
+                assert told == [10]
+            # Nor does what came late take back what was noted.
+            await controller.backfill.note_stored([FrameMark(online.handle, number, 3)])
+            known = offline.get(online.handle, number)
+            assert known is not None
+            assert known.stored_until == 10
 
     run(main())
 

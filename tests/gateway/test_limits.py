@@ -1,6 +1,7 @@
 """Limits and tags of devices: checked, kept, enforced with an alarm, and lifted again."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,26 +76,44 @@ def test_tags_are_words_in_the_order_of_the_alphabet() -> None:
         changed_tags((), add=[f"tag{number}" for number in range(17)])
 
 
+def taken_in_two_segments(budget: Budget, length: int) -> bool:
+    passes = budget.passes(1, 0, length // 2)
+    assert budget.passes(1, 1, length - length // 2) is passes
+    return passes
+
+
 @given(
+    take=st.sampled_from((Budget.take, taken_in_two_segments)),
     frames_per_s=st.integers(1, 50),
     bytes_per_s=st.none() | st.integers(100, 10_000),
     sent=st.lists(st.tuples(st.floats(0, 2), st.integers(0, 5000)), max_size=200),
 )
 def test_a_budget_lets_through_no_more_than_its_rate_and_a_burst(
-    frames_per_s: int, bytes_per_s: int | None, sent: list[tuple[float, int]]
+    take: Callable[[Budget, int], bool],
+    frames_per_s: int,
+    bytes_per_s: int | None,
+    sent: list[tuple[float, int]],
 ) -> None:
     now = 0.0
     budget = Budget(Limits(frames_per_s=frames_per_s, bytes_per_s=bytes_per_s), lambda: now)
     frames = size = largest = 0
     for passed, length in sent:
         now += passed
-        if budget.take(length):
+        if take(budget, length):
             frames += 1
             size += length
             largest = max(largest, length)
     assert frames <= frames_per_s * (now + 2) + 1e-6
     if bytes_per_s is not None:
         assert size <= bytes_per_s * (now + 2) + largest + 1e-6
+
+
+@pytest.mark.parametrize("limits", [Limits(frames_per_s=10), Limits(bytes_per_s=1000)], ids=str)
+def test_a_quiet_hour_is_not_saved_up(limits: Limits) -> None:
+    now = 0.0
+    budget = Budget(limits, lambda: now)
+    now += 3600
+    assert [budget.take(100) for _ in range(30)] == [True] * 20 + [False] * 10
 
 
 def test_a_frame_passes_whole_or_not_at_all() -> None:

@@ -3,14 +3,18 @@
 import asyncio
 import itertools
 import socket
+from collections.abc import Sequence
 
 import pytest
 from running_gateway import GatewayFactory, run
 from source_device import Device, reading
 from tickseal_gateway.health.view import View
 from tickseal_gateway.ingest import reserved
+from tickseal_gateway.ingest.reserved import ReservedLinks
+from tickseal_gateway.ingest.table import StreamTable
 
 from tickseal.core.errors import LinkError
+from tickseal.host.kernel_clock import boottime_ns
 from tickseal.links.udp import UDPLink
 
 #: More than the common link's buffer holds.
@@ -57,6 +61,49 @@ def test_an_honest_source_is_heard_while_a_flood_fills_the_common_buffer(
                     await asyncio.sleep(0.005)
                 for _ in range(5):
                     assert await frames_of_one_sent_while_full(view, device, next(values)) == 1
+
+    run(main())
+
+
+def test_whoever_has_no_session_gets_no_link_though_a_segment_of_his_opens() -> None:
+    async def main() -> None:
+        common = await UDPLink.listen("127.0.0.1", 0)
+        taken: list[bytes] = []
+
+        def take(segments: Sequence[bytes]) -> None:
+            taken.extend(segments)
+            links.opened(*[None] * 4)  # type: ignore[arg-type]
+
+        links = ReservedLinks(common, StreamTable(), take, lambda: {"127.0.0.2"})
+        for host in ("127.0.0.2", "127.0.0.3"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind((host, 0))
+                sock.sendto(host.encode(), common.address)
+        await links._look()
+        assert len(taken) == 2
+        assert [host for host, *_ in links._reserved] == ["127.0.0.2"]
+        # And one that brings nothing any more is given up.
+        (one,) = links._reserved.values()
+        links._close_idle(one.heard_ns + reserved._IDLE_NS)
+        assert len(links) == 1
+        links._close_idle(one.heard_ns + reserved._IDLE_NS + 1)
+        assert len(links) == 0
+        common.close()
+
+    run(main())
+
+
+def test_links_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserved, "LINKS_MOST", 2)
+
+    async def main() -> None:
+        common = await UDPLink.listen("127.0.0.1", 0)
+        links = ReservedLinks(common, StreamTable(), lambda _: None, lambda: ())
+        for port in (9, 10, 11):
+            links._reserve(("127.0.0.1", port))
+        assert len(links) == 2
+        links._close_idle(boottime_ns() + 2 * reserved._IDLE_NS)
+        common.close()
 
     run(main())
 
