@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 _TICKSEAL = [sys.executable, "-m", "tickseal.cli"]
 _END_S = 30.0
@@ -29,10 +29,13 @@ def command(*arguments: str) -> str:
 class Running:
     """`tickseal ARGUMENTS`, until the block ends."""
 
-    def __init__(self, *arguments: str, stdout: int = subprocess.DEVNULL) -> None:
-        self.process = subprocess.Popen(
-            [*_TICKSEAL, *arguments], stdout=stdout, stderr=subprocess.DEVNULL
-        )
+    def __init__(
+        self,
+        *arguments: str,
+        stdout: int | BinaryIO = subprocess.DEVNULL,
+        stderr: int | BinaryIO = subprocess.DEVNULL,
+    ) -> None:
+        self.process = subprocess.Popen([*_TICKSEAL, *arguments], stdout=stdout, stderr=stderr)
 
     def __enter__(self) -> Self:
         return self
