@@ -145,8 +145,8 @@ def doctor(port: PortOption = ports.AUTO, board: BoardOption = "pico") -> None:
     """Find out why a board does not stream, and say what to do. Stops it; it starts again."""
     kind = ports.kind_of(board)
     chosen = ports.choose_port(port, kind)
-    typer.echo(f"port     {chosen}: can be opened")
     remote = ports.Mpremote(chosen, kind)
+    typer.echo(f"port     {chosen}: MicroPython answers")
     report = flashing.examine(remote)
     for line in report.lines:
         typer.echo(line)

@@ -1,7 +1,8 @@
 """Gives tests a microcontroller of each kind that this machine can emulate, with our code on it.
 
 HIL=brief in the environment leaves out what .ci/run has no time for, and what lives in the wall's
-time as well as in a board's; HIL=complete adds what takes an emulated Pico minutes.
+time as well as in a board's; HIL=complete adds what takes an emulated Pico minutes, HIL=all what
+takes it hours.
 """
 
 import os
