@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.ports import free_port
 from tickseal.core import constants
 from tickseal.core.header import SegmentHeader, unpack
 
@@ -55,7 +56,7 @@ class Wiretap:
     def __init__(self, listen_host: str, gateway_host: str) -> None:
         self._listen_host = listen_host
         self._gateway_host = gateway_host
-        self.port = _free_port(listen_host, gateway_host)
+        self.port = free_port(listen_host, gateway_host)
         self.passed: list[Passed] = []
         self._digests: dict[tuple[bytes, int, int], bytes] = {}
         self.repeats: list[Passed] = []
@@ -175,19 +176,3 @@ def _segments(record: bytes) -> Iterator[bytes]:
         (size,) = struct.unpack_from(">H", record, at)
         yield record[at + 2 : at + 2 + size]
         at += 2 + size
-
-
-def _free_port(*hosts: str) -> int:
-    """Return a port that is free for TCP and UDP on all addresses."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            port = 0
-            try:
-                for host in hosts:
-                    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                        sock = stack.enter_context(socket.socket(socket.AF_INET, kind))
-                        sock.bind((host, port))
-                        port = sock.getsockname()[1]
-            except OSError:
-                continue
-            return port

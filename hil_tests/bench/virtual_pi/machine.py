@@ -5,7 +5,6 @@ flushed may be in the guest's memory or in QEMU's, and is lost with them. A powe
 """
 
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from hil_tests.bench.shell import DeviceError
 from hil_tests.bench.virtual_pi import host, monitor
 from hil_tests.bench.virtual_pi.agent import GuestAgent
 from hil_tests.bench.virtual_pi.image import Image
+from tests.ports import free_port
 
 BOOT_TIMEOUT_SECONDS = 300  # some ten seconds on an idle machine; only a fault takes so long
 KERNEL_OPTIONS = (
@@ -43,7 +43,7 @@ class Machine:
         # Short, because the path of a UNIX socket may have 107 characters at most.
         self.folder = Path(tempfile.mkdtemp(prefix="virtual-pi-"))
         self.monitor = self.folder / "monitor"
-        self.ssh_port = _free_port()
+        self.ssh_port = free_port()
         self.agent = GuestAgent(self.folder / "agent", lambda: self.is_running)
         _check(
             *("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw"),
@@ -132,10 +132,3 @@ class Machine:
 
 def _check(program: str, *arguments: str) -> None:
     subprocess.run([host.find(program) or program, *arguments], check=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
