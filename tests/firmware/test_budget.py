@@ -1,8 +1,6 @@
 """What a frame may cost a board: calls of AES and SHA, and memory that does not grow."""
 
 import hashlib
-import os
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +8,6 @@ from typing import Any
 import cryptolib_shim
 import device.hmac
 import pytest
-from board import HEAP, INTERPRETER
 from cable import TestCable
 from device import ccm, primitives
 from running_gateway import GatewayFactory, run
@@ -27,26 +24,9 @@ PARAMETERS = {
 }  # fmt: skip
 
 
-#: Of the heap that the loaded program takes, on the unix port, whose words are twice as wide as a
-#: board's: a Pico that streams has 55,408 bytes in use then, of the 61,440 that it may.
-LOADED_BYTES = 67 * 1024
-LOADED = """
-import gc
-gc.collect()
-before = gc.mem_alloc()
-import tickseal_board
-gc.collect()
-print(gc.mem_alloc() - before)
-"""
-
-
-def test_the_program_leaves_a_boards_memory_its_margin(code: Path) -> None:
-    done = subprocess.run(
-        [INTERPRETER, "-X", f"heapsize={HEAP}", "-c", LOADED],
-        cwd=code, env={**os.environ, "MICROPYPATH": str(code)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert int(done.stdout) < LOADED_BYTES
+#: A board of the unix port, whose words are twice as wide, streams with 73,500 bytes in use; a Pico
+#: then with 55,408 of 61,440. With the code of handshakes left in memory these were 80,900.
+STREAMING_BYTES = 75 * 1024
 
 
 def test_a_frame_of_64_bytes_takes_at_most_12_calls_of_aes_and_sha_beyond_its_payloads_own(
@@ -83,7 +63,7 @@ def test_a_frame_of_64_bytes_takes_at_most_12_calls_of_aes_and_sha_beyond_its_pa
     assert len(calls) / frames <= CALLS_MOST + PAYLOAD_CALLS
 
 
-def test_what_a_board_has_in_use_does_not_grow_while_it_streams(
+def test_what_a_board_has_in_use_leaves_a_margin_and_does_not_grow_while_it_streams(
     code: Path, tmp_path: Path, gateways: GatewayFactory, ledger: Ledger
 ) -> None:
     async def scenario() -> None:
@@ -103,3 +83,4 @@ def test_what_a_board_has_in_use_does_not_grow_while_it_streams(
     used = [int(one.value or 0) for one in ledger.readings if one.name == "memory"]
     # One block of the unix port is 32 bytes; a frame that left one behind would add 12,800.
     assert min(used[-200:]) <= min(used[200:400]) + 1024
+    assert min(used[-200:]) < STREAMING_BYTES
