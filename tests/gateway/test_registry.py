@@ -17,6 +17,7 @@ from tickseal_gateway.registry.registered import (
     DeviceState,
     Invite,
     OfflineGeneration,
+    OpeningRefusedError,
     RegistryError,
     Stream,
 )
@@ -125,6 +126,30 @@ def test_a_stream_has_one_handle_for_life(tmp_path: Path) -> None:
     assert first.handle == changed.handle != 0
     assert changed.metadata.unit == "Cel"
     registry.close()
+
+
+def test_streams_claimed_at_once_are_each_new_known_taken_over_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    registry = Registry(path)
+    one, other, revoked = (enrolled(registry, number) for number in (1, 2, 3))
+    wanted = [StreamMetadata(id=id_, type="t") for id_ in ("new", "known", "left", "taken")]
+    (known,) = claimed(registry, one, wanted[1])
+    (left,) = claimed(registry, revoked, wanted[2])
+    claimed(registry, other, wanted[3])
+    registry.set_state(revoked, DeviceState.REVOKED)
+    new, same, over, taken = registry.claim_streams(one, wanted)
+    assert isinstance(new, Stream)
+    assert isinstance(over, Stream)
+    assert isinstance(taken, OpeningRefusedError)
+    assert same == known
+    assert registry.streams_of(one.id) == [known, new, over]
+    assert registry.stream(left.handle) == replace(left, is_retired=True)
+    before = {stream.handle: stream for stream in registry.streams()}
+    registry.close()
+    again = Registry(path)
+    assert {stream.handle: stream for stream in again.streams()} == before
+    assert again.stream_named("left") == over
+    again.close()
 
 
 def test_the_low_bytes_of_a_devices_handles_differ_as_long_as_they_can(tmp_path: Path) -> None:
