@@ -12,6 +12,7 @@ from tickseal_edge.spool.spool import Spool
 from tickseal_edge.streams.streams import SealedFrame
 
 from tickseal.sessions import events as ev
+from tickseal.sessions.controller_session import PENDING_MAX
 from tickseal.streams.generation import Generation
 from tickseal.streams.metadata import StreamMetadata
 from tickseal.streams.parameters import StreamParameters
@@ -202,5 +203,39 @@ def test_answers_are_taken_in_the_order_of_the_offers(lane: Lane) -> None:
         await until(lambda: talk.count("announce"))
         assert spool.get(1) is None
         assert talk.said[2] == ("announce", 2, 0, 3)
+
+    run(spool, scenario)
+
+
+def test_offers_that_wait_for_an_answer_are_fewer_than_a_gateway_takes(lane: Lane) -> None:
+    spool = spool_of(lane, *range(1, 21), frames=1)
+
+    async def main() -> None:
+        talk = Talk()
+        backfill = Backfill(talk, spool)  # type: ignore[arg-type]
+        offering = asyncio.create_task(backfill.offer_all())
+        for offered in (16, 17):
+            await until(lambda: talk.count("offer") >= offered)  # noqa: B023
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert talk.count("offer") == offered <= PENDING_MAX
+            backfill.on_event(answer(1))
+        offering.cancel()
+        await asyncio.gather(offering, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_live_frames_wait_behind_no_more_than_a_small_piece(lane: Lane) -> None:
+    spool = Spool(PowerCutDisk(), 64 << 20, lane)
+    spool.begin(generation(1), b"blob")
+    for frame in range(10):
+        spool.append(SealedFrame(1, frame, frame, [bytes(3000)]))
+    spool.complete(1)
+
+    async def scenario(backfill: Backfill, talk: Talk) -> None:
+        backfill.on_event(answer(1))
+        await until(lambda: talk.count("send"))
+        assert {one for one in talk.said if one[0] == "send"} == {("send", 2)}
 
     run(spool, scenario)

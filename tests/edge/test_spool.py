@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,75 @@ def test_generations_go_on_being_told_apart(lane: Lane) -> None:
     ]
     assert again.numbers(6) == [2]
     assert numbers(again, 2) == [0]
+
+
+def test_a_restart_writes_over_nothing_that_waits(lane: Lane) -> None:
+    disk = PowerCutDisk()
+    spool = filled(disk, lane, 3)
+    spool.complete(1)
+    run(spool.flush())
+    again = Spool(disk, 1 << 20, lane)
+    again.begin(generation(2), BLOB)
+    again.append(frame(0, of=2))
+    run(again.flush())
+    found = Spool(disk, 1 << 20, lane)
+    assert (numbers(found, 1), numbers(found, 2)) == ([0, 1, 2], [0])
+
+
+# --- While the disk writes ---
+
+
+class SlowDisk(PowerCutDisk):
+    """One that writes once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.goes_on = threading.Event(), threading.Event()
+
+    def append(self, name: str, offset: int, data: bytes) -> None:
+        self.is_asked.set()
+        self.goes_on.wait()
+        super().append(name, offset, data)
+
+
+def test_what_is_sealed_while_the_disk_writes_is_neither_missed_nor_written_over(
+    lane: Lane,
+) -> None:
+    disk = SlowDisk()
+    spool = filled(disk, lane, 10)
+
+    async def main() -> None:
+        first = asyncio.create_task(spool.flush())
+        await asyncio.to_thread(disk.is_asked.wait)
+        spool.append(frame(10))
+        second = asyncio.create_task(spool.flush())
+        await asyncio.sleep(0)
+        try:
+            assert await spool.chunk(1, **EVERYTHING) == [frame(number) for number in range(11)]
+        finally:
+            disk.goes_on.set()
+        await asyncio.gather(first, second)
+        await spool.flush()
+
+    run(main())
+    assert numbers(Spool(disk, 1 << 20, lane)) == list(range(11))
+
+
+def test_what_is_delivered_while_the_disk_writes_it_does_not_stay_there(lane: Lane) -> None:
+    disk = SlowDisk()
+    spool = filled(disk, lane, 10)
+    spool.complete(1)
+
+    async def main() -> None:
+        flushing = asyncio.create_task(spool.flush())
+        await asyncio.to_thread(disk.is_asked.wait)
+        spool.stored_until(1, 10)
+        disk.goes_on.set()
+        await flushing
+
+    run(main())
+    lane_is_done(lane)
+    assert not disk.files
 
 
 # --- Acknowledgement ---
