@@ -156,9 +156,6 @@ class Spool:
             return
         spooled.stored_until = max(spooled.stored_until, frame_until)
         while spooled.files and spooled.files[0].last < spooled.stored_until:
-            file = spooled.files[0]
-            if not spooled.is_complete and file is spooled.files[-1]:
-                break
             self._drop(spooled)
 
     def remove(self, number: int, *, is_delivered: bool = False) -> int:
@@ -248,7 +245,6 @@ class Spool:
                     last=content.frames[-1].number,
                     frames=len(content.frames),
                 )
-                size = content.end
         if content is None or foot is None:
             self._folder.delete(name)
             return

@@ -49,14 +49,12 @@ class Content:
         generation, handle: of the frames.
         blob: the generation, sealed to the gateway.
         frames: those that are whole, in order.
-        end: offset behind the last whole record.
     """
 
     generation: int
     handle: int
     blob: bytes
     frames: list[SealedFrame] = field(default_factory=list)
-    end: int = 0
 
 
 def encode_start(generation: int, handle: int, blob: bytes) -> bytes:
@@ -114,7 +112,6 @@ def read(data: bytes) -> Content | None:
                 break
             content.frames.append(frame)
         at += _OVERHEAD + len(body)
-        content.end = at
     return content
 
 
