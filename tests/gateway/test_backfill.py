@@ -141,7 +141,9 @@ def test_a_device_can_offer_nothing_under_the_handle_of_another(gateways: Gatewa
                 device.session.close_stream(victim.handle, victim.number)
                 device.flush()
                 await device.open("thief")
-            assert view._parts.table.find(victim.handle, victim.number) is not None
+            held = view._parts.table.find(victim.handle, victim.number)
+            assert held is not None
+            assert held.received.ends_at_ns is None
             assert own.handle != victim.handle
 
     run(main())
