@@ -23,7 +23,7 @@ from pylibsrtp import Policy, Session
 
 import tickseal
 from tickseal import FrameOpener, FrameSealer, Generation
-from tickseal.streams.opening import PureFrameOpener
+from tickseal.streams.opening import PureFrameOpener, open_frames, place_of, pure_open_frames
 from tickseal.streams.sealing import PureFrameSealer
 
 BATCH = 32
@@ -59,6 +59,7 @@ def frames(
     one, many = opener_type(generation(segment_bytes)), opener_type(generation(segment_bytes))
     sealed: list[list[bytes]] = []
     now = Reading()
+    open_batch = pure_open_frames if opener_type is PureFrameOpener else open_frames
 
     def seal() -> None:
         sealed[:] = [sealer.seal(payload, TICK) for _ in range(count)]
@@ -70,8 +71,10 @@ def frames(
 
     def open_batches() -> None:
         flat = [segment for segments in sealed for segment in segments]
+        openers = {place_of(flat[0]): many}
         for at in range(0, len(flat), BATCH):
-            many.open_many(flat[at : at + BATCH], now)
+            many.gives_frames = True
+            open_batch(flat[at : at + BATCH], openers, now)
 
     def check() -> None:
         if not one.opened == many.opened == sum(map(len, sealed)):

@@ -10,7 +10,7 @@ from source_device import Device, until
 from tickseal_gateway.api import Frame, connect, open_gateway
 from tickseal_gateway.frames import frames as frames_module
 from tickseal_gateway.frames.frames import FrameFeed
-from tickseal_gateway.frames.readings import Batch, Opaque, Picture, Reading
+from tickseal_gateway.frames.readings import Batch, Names, Opaque, Picture, Reading
 from tickseal_gateway.health.view import View
 
 from tickseal.core import constants
@@ -144,7 +144,7 @@ def test_a_program_that_goes_away_is_forgotten(
 
 
 def opaque(number: int, payload: bytes = b"") -> Batch:
-    return Batch(received_ns=0, others=[Opaque("d", "s", payload, number, number, 1, 0, 0)])
+    return Batch(received_ns=0, others=[Opaque(Names("d", "s", 1), payload, number, number, 0, 0)])
 
 
 def test_a_program_that_is_too_slow_is_told_what_it_missed() -> None:
@@ -175,7 +175,7 @@ def test_a_frame_comes_as_it_was_from_another_process() -> None:
         received_ns=9,
         readings=[read, read._replace(name="h", value=None), read._replace(frame=5, value="on")],
         pictures=[Picture("d", "cam", shown, 3, 4, 1, 0, 9)],
-        others=[Opaque("d", "raw", b"\0\1", 3, 4, 1, 0, 9)],
+        others=[Opaque(Names("d", "raw", 1), b"\0\1", 3, 4, 0, 9)],
     )
     frames = list(frames_module._frames(batch))
     assert [len(frame.readings) for frame in frames] == [2, 1, 0, 0]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import Reading, generation, parameters, reading, reason
+from streams import Reading, by_place, generation, parameters, reading, reason
 
 from tickseal import primitives
 from tickseal.core import errors
@@ -158,10 +158,6 @@ def test_any_arguments_seal_or_raise(payload: Any, tick: Any, flags: Any, kind: 
         lambda made: made.seal(b"", 0, 0, 2),
         lambda made: made.seal(b"", 0, 0, -1),
         lambda made: made.seal(b"", 0, 0, 1 << 32),
-        lambda made: made.seal_many([b""]),
-        lambda made: made.seal_many(None, 0),
-        lambda made: made.seal_many(["text"], 0),
-        lambda made: made.seal_many([b""], 0, "flags"),
         lambda made: made._start(0, b"short"),
         lambda made: made._start(0, bytes(33)),
     ],
@@ -204,8 +200,9 @@ def test_any_segments_are_answered_or_raise(segments: list[Any], now: Any) -> No
     made = opener()
     clock = reading(parameters(), 100)
     for call in (
-        lambda: made.open_many(segments, clock),
-        lambda: made.open_many(now, clock),
+        lambda: hotpath.open_frames(segments, {0: made}, clock)[1],
+        lambda: hotpath.open_frames(now, {0: made}, clock)[1],
+        lambda: hotpath.open_frames(segments, now, clock)[1],
         lambda: [made.open(segment, clock) for segment in segments],
         lambda: made.open(b"", now),
     ):
@@ -239,8 +236,9 @@ def test_a_clock_without_a_reading_raises_and_the_opener_goes_on(
     segments = NativeFrameSealer(generation(CHOSEN)).seal(bytes(size), 100)
     for clock in (Unset(name, value), object()):
         with pytest.raises((TypeError, AttributeError)):
-            made.open_many(segments, clock)  # type: ignore[arg-type]
-    assert {reason(one) for one in made.open_many(segments, reading(CHOSEN, 100))} == {"opened"}
+            hotpath.open_frames(segments, by_place(made), clock)
+    _, parts, _ = hotpath.open_frames(segments, by_place(made), reading(CHOSEN, 100))
+    assert len(parts) == made.opened == len(segments)
 
 
 def test_a_clock_that_opens_segments_itself_does_so_first() -> None:

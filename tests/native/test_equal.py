@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from streams import (
     Reading,
     any_parameters,
+    by_place,
     first_tick,
     flipped,
     generation,
@@ -31,8 +32,7 @@ from tickseal.native import hotpath
 from tickseal.native.opening import NativeFrameOpener
 from tickseal.native.sealing import NativeFrameSealer
 from tickseal.native.walking import Walker as NativeWalker
-from tickseal.streams.opening import Frame, PureFrameOpener
-from tickseal.streams.receiving import pure_by_place
+from tickseal.streams.opening import PureFrameOpener, pure_open_frames
 from tickseal.streams.sealing import PureFrameSealer
 
 
@@ -41,15 +41,6 @@ def outcome(call: Callable[..., Any], *arguments: Any) -> Any:
         return call(*arguments)
     except TicksealError as error:
         return type(error), str(error)
-
-
-def without_source(opener: Any, answer: Any) -> Any:
-    """An answer of open_frames, where each opener names its own generation."""
-    if not (isinstance(answer, tuple) and isinstance(answer[0], list)):
-        return answer
-    for one in answer[0]:
-        assert not isinstance(one, Frame) or one.source is opener.generation
-    return [(type(one), one[-4:]) for one in answer[0]], answer[1:]
 
 
 class Openers:
@@ -62,18 +53,23 @@ class Openers:
 
     def call(self, name: str, *arguments: Any) -> Any:
         answers = [
-            without_source(opener, outcome(getattr(opener, name), *arguments))
-            for opener in (self.pure, self.native)
+            outcome(getattr(opener, name), *arguments) for opener in (self.pure, self.native)
         ]
         assert answers[0] == answers[1]
         self.agree()
         return answers[0]
 
+    def open_frames(self, segments: list[bytes], now: Any) -> tuple[list[Any], list[Any]]:
+        """The frames and parts, which are the same from both."""
+        answers = open_both([self], segments, now)
+        self.agree()
+        return answers[0], answers[1]
+
     def agree(self) -> None:
         pure, native = self.pure, self.native
         for name in (
             "opened", "highest_tick", "highest_frame", "keys_derived", "refusals", "is_live",
-            "_forgeries_left",
+            "_forgeries_left", "gives_frames", "frames", "frame_bytes",
         ):  # fmt: skip
             assert getattr(native, name) == getattr(pure, name), name
         assert sorted(known(native)) == sorted(known(pure))
@@ -81,6 +77,24 @@ class Openers:
         assert first_tick(native) == first_tick(pure)
         assert native.generation.walker.nodes() == pure.generation.walker.nodes()
         assert repr(native) == repr(pure)
+
+
+def open_both(openers: list[Openers], segments: list[Any], now: Any) -> tuple[Any, Any, Any]:
+    """What open_frames() gives, once it was the same from both; whose by the place in the list."""
+    answers = []
+    for open_frames, chosen in (
+        (pure_open_frames, [each.pure for each in openers]),
+        (hotpath.open_frames, [each.native for each in openers]),
+    ):
+        frames, parts, strangers = open_frames(segments, by_place(*chosen), now)  # type: ignore[operator]
+        sources = [opener.source for opener in chosen]
+        answers.append((
+            [(type(one), sources.index(one.source), *one[1:]) for one in frames],
+            [(chosen.index(whose), segment, opened) for whose, segment, opened in parts],
+            strangers,
+        ))  # fmt: skip
+    assert answers[0] == answers[1]
+    return answers[0]
 
 
 @given(any_parameters(), steps)
@@ -99,13 +113,6 @@ def test_sealers_are_equal(
         assert native.generation.walker.nodes() == pure.generation.walker.nodes()
         assert repr(native) == repr(pure)
         tick = max(pure.tick, 0)
-    many = [bytes(size) for size, _, _, _ in frames]
-    expected = outcome(pure.seal_many, many, tick, 4)
-    assert outcome(native.seal_many, many, tick, 4) == expected
-    assert native.frame_number == pure.frame_number
-    assert outcome(native.seal_many, iter(many), tick - 1) == outcome(
-        pure.seal_many, iter(many), tick - 1
-    )
     pure.clear()
     native.clear()
     for again in (tick, tick + 1, -1, 1 << 64):
@@ -176,8 +183,9 @@ def test_openers_are_equal(
             openers.call("open", segment, clock)
         else:
             picked = data.draw(st.lists(st.sampled_from(segments), max_size=12))
-            name = data.draw(st.sampled_from(("open_many", "open_frames")))
-            openers.call(name, [damaged(data.draw, one) for one in picked], clock)
+            gives_frames = data.draw(st.booleans())
+            openers.pure.gives_frames = openers.native.gives_frames = gives_frames
+            openers.open_frames([damaged(data.draw, one) for one in picked], clock)
 
 
 @given(st.binary(max_size=80), st.integers(0, 1))
@@ -218,8 +226,8 @@ def test_many_frames_of_many_segments_are_equal(suite: int, renewal: int) -> Non
     arriving = [segment for frame in frames for segment in frame[:: max(1, len(frame) // 9)]]
     arriving += arriving[::7] + arriving[:50]
     for turn, at in enumerate(range(0, len(arriving), 500)):
-        name = "open_frames" if turn % 2 else "open_many"
-        openers.call(name, arriving[at : at + 500], clock)
+        openers.pure.gives_frames = openers.native.gives_frames = bool(turn % 2)
+        openers.open_frames(arriving[at : at + 500], clock)
     assert openers.pure.refusals.keys() == {errors.REPLAYED, errors.STALE}
 
 
@@ -234,30 +242,41 @@ def test_large_frames_are_equal_where_the_interpreter_is_let_go(suite: int, size
     openers = Openers(lambda: generation(chosen))
     forged = [flipped(segment, -1) for segment in sealed]
     arriving = [*sealed[::-1], *forged, *sealed, b"", bytes(5000)]
-    answers = openers.call("open_many", arriving, reading(chosen, 4))
-    assert b"".join(one.payload for one in reversed(answers[: len(sealed)])) == payload
+    _, parts = openers.open_frames(arriving, reading(chosen, 4))
+    assert b"".join(opened.payload for *_, opened in reversed(parts)) == payload
 
 
-@given(
-    st.lists(
-        st.binary(max_size=18)
-        | st.builds(
-            lambda head, place, rest: head + place + rest,
-            st.sampled_from((b"\x10\x03", b"\x11\x03", b"\x12\x03", b"\x18\x03")),
-            st.sampled_from((b"abcde", b"fghij", b"nobod")),
-            st.binary(min_size=8, max_size=10),
-        ),
-        max_size=20,
-    ),
-    st.sampled_from((bytes, bytearray, memoryview)),
-)
-def test_batches_are_sorted_alike(batch: list[bytes], kind: Any) -> None:
-    places = {b"abcde": "first", b"fghij": "second"}
-    segments = [kind(one) for one in batch]
-    sorted_by_both = [by(segments, places) for by in (pure_by_place, hotpath.by_place)]
-    assert sorted_by_both[0] == sorted_by_both[1]
-    runs, strangers = sorted_by_both[0]
-    assert sum(map(len, runs.values())) + len(strangers) == len(batch)
+#: Of three streams, whose openers use two suites, a renewal each, and windows of their own.
+MANY = [
+    parameters(generation=1),
+    parameters(generation=2, suite=2, renewal=0, past_ns=0),
+    parameters(generation=3, skew_ns=0, depth=0),
+]
+
+
+@given(st.data(), st.sampled_from((bytes, bytearray, memoryview)))
+def test_batches_of_many_generations_are_equal(data: st.DataObject, kind: Any) -> None:
+    openers = [Openers(lambda chosen=chosen: generation(chosen)) for chosen in MANY]
+    sealers = [PureFrameSealer(generation(chosen)) for chosen in MANY]
+    strange = parameters(generation=4), parameters(generation=1, profile=1)
+    sealers += [PureFrameSealer(generation(chosen)) for chosen in strange]
+    for each in openers:
+        each.pure.gives_frames = each.native.gives_frames = data.draw(st.booleans())
+    for tick in (50, 51):
+        sizes = st.lists(st.sampled_from((0, 5, 16, 40)), max_size=8)
+        frames = [
+            segment
+            for size in data.draw(sizes)
+            for segment in data.draw(st.sampled_from(sealers)).seal(bytes(size), tick)
+        ]
+        batch = [kind(damaged(data.draw, one)) for one in data.draw(st.permutations(frames * 2))]
+        counts = [each.pure.opened + each.pure.refusals.total() for each in openers]
+        frames_of, parts, strangers = open_both(openers, batch, reading(MANY[0], tick))
+        for each in openers:
+            each.agree()
+        now = [each.pure.opened + each.pure.refusals.total() for each in openers]
+        assert sum(now) - sum(counts) + len(strangers) == len(batch)
+        assert len(frames_of) + len(parts) <= len(batch)
 
 
 @given(

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from streams import flipped, generation, parameters, reading, reason
+from streams import by_place, flipped, generation, parameters, reading, reason
 
 from tickseal.core import errors
 from tickseal.core.errors import LocalProtocolError
@@ -106,18 +106,34 @@ def test_a_cycle_through_the_clock_is_collected() -> None:
     assert gone == [1]
 
 
+def test_an_opener_that_names_its_holder_is_collected_with_it() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.opener = opener()
+            self.opener.source = self
+
+        def __del__(self) -> None:
+            gone.append(1)
+
+    gone: list[int] = []
+    Holder()
+    gc.collect()
+    assert gone == [1]
+
+
 def test_nothing_leaks() -> None:
     now = reading(CHOSEN, 100)
 
     def work() -> None:
         made, sink = NativeFrameSealer(generation(CHOSEN)), NativeFrameOpener(generation(CHOSEN))
-        made.seal_many([b"", bytes(5000)], 100)
+        by_header = by_place(sink)
         for size in (0, 10, 5000, 100_000):
             segments = made.seal(bytes(size), 100)
             forged = [flipped(segment, -1) for segment in segments]
-            sink.open_many([*forged, *segments, *segments], now)
+            hotpath.open_frames([*forged, *segments, *segments, b"strange"], by_header, now)
             sink.open(segments[0], now)
-            sink.open_frames([*forged, *made.seal(b"", 100)], now)
+            sink.gives_frames = True
+            hotpath.open_frames([*forged, *made.seal(b"", 100)], by_header, now)
             walker = sink.generation.walker
             _ = sink.refusals, repr(sink), walker.nodes()
             _ = walker.cover(200, 300), walker.secret(300)
@@ -125,7 +141,8 @@ def test_nothing_leaks() -> None:
             lambda: made.seal("text", 0),  # type: ignore[arg-type]
             lambda: made.seal(b"", 1),
             lambda: made.seal(bytes(1 << 23), 100),
-            lambda: sink.open_many([b"", 7], now),  # type: ignore[list-item]
+            lambda: hotpath.open_frames([b"", 7], by_header, now),
+            lambda: hotpath.open_frames(made.seal(b"", 100), {0x34ABCD1234: made}, now),
             lambda: sink.open(b"", None),  # type: ignore[arg-type]
             lambda: hotpath.Sealer(*LAYOUT[:-1], b"short"),
             lambda: hotpath.Walker([(0, 0, b"short")]),

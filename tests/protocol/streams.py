@@ -53,6 +53,12 @@ def generation(settings: StreamParameters, *, secret: bytes = bytes(32)) -> Gene
     )
 
 
+def by_place(*openers: Any) -> dict[int, Any]:
+    """Openers of the standard profile as open_frames() takes them."""
+    made = {opener: opener.generation for opener in openers}
+    return {(one.number & 0xFF) << 32 | one.handle: opener for opener, one in made.items()}
+
+
 def pair(**changes: Any) -> tuple[FrameSealer, FrameOpener]:
     settings = parameters(**changes)
     return FrameSealer(generation(settings)), FrameOpener(generation(settings))

@@ -1,13 +1,13 @@
 """The C extension; see module.c."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tickseal.native.layout import Layout, Timing
 from tickseal.streams.accepting import Interval
 from tickseal.streams.generation import Generation
-from tickseal.streams.opening import Frame, OpenedSegment, Refused
+from tickseal.streams.opening import Frame, OpenedSegment, Part, Refused
 
 Buffer = bytes | bytearray | memoryview
 
@@ -15,9 +15,9 @@ LIBCRYPTO: str
 MESSAGE_STRIDE: int
 SOURCES: str
 
-def by_place(
-    segments: Iterable[Buffer], places: dict[bytes, Any], /
-) -> tuple[dict[bytes, list[Buffer]], list[Buffer]]: ...
+def open_frames(
+    segments: Iterable[Buffer], openers: Mapping[int, Opener], now: Interval, /
+) -> tuple[list[Frame], list[Part], list[Buffer]]: ...
 def receive_datagrams(
     socket: int, buffer: Any, messages: int, with_addresses: bool, /
 ) -> list[Any]: ...
@@ -31,9 +31,6 @@ class Sealer:
 
     def __new__(cls, *layout: Any) -> Sealer: ...
     def seal(self, payload: Buffer, tick: int, flags: int = 0, kind: int = 0, /) -> list[bytes]: ...
-    def seal_many(
-        self, payloads: Iterable[Buffer], tick: int, flags: int = 0, /
-    ) -> list[list[bytes]]: ...
     def _start(self, tick: int, epoch_secret: bytes | None, /) -> None: ...
     def _wipe(self) -> None: ...
 
@@ -52,11 +49,15 @@ class Opener:
     _forgeries_left: int
     _highest_tick: int
     _next_frame: int
+    frame_bytes: int
+    frames: int
     generation: Generation
+    gives_frames: bool
     is_live: bool
     keys_derived: int
     opened: int
     refusals: Counter[str]
+    source: Any
 
     def __new__(
         cls,
@@ -71,12 +72,6 @@ class Opener:
         /,
     ) -> Opener: ...
     def open(self, segment: Buffer, now: Interval, /) -> OpenedSegment | Refused: ...
-    def open_many(
-        self, segments: Iterable[Buffer], now: Interval, /
-    ) -> list[OpenedSegment | Refused]: ...
-    def open_frames(
-        self, segments: Iterable[Buffer], now: Interval, /
-    ) -> tuple[list[Frame | OpenedSegment], int, int]: ...
     def _announce(self, from_tick: int, count: int, /) -> None: ...
     def _hold(self, walker: Any, /) -> None: ...
     def _wipe(self) -> None: ...

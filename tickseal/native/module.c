@@ -1,9 +1,9 @@
 /* tickseal.native.hotpath: seals and opens segments over the system's libcrypto. */
 #include "datagrams.h"
-#include "segment.h"
+#include "opener.h"
 
 PyObject *LocalProtocolError, *ExhaustedError;
-PyObject *walker_type, *earliest_ns_name, *latest_ns_name;
+PyObject *walker_type, *opener_type, *earliest_ns_name, *latest_ns_name;
 
 static bool add(PyObject *module, const char *name, PyObject *value) {
     bool added = value != NULL && PyModule_AddObjectRef(module, name, value) == 0;
@@ -12,8 +12,9 @@ static bool add(PyObject *module, const char *name, PyObject *value) {
 }
 
 static PyMethodDef methods[] = {
-    {"by_place", by_place, METH_VARARGS,
-     PyDoc_STR("by_place(segments, places, /)\n--\n\nSort a batch; see tickseal.streams.receiving.")},
+    {"open_frames", (PyCFunction)(void (*)(void))open_frames, METH_FASTCALL,
+     PyDoc_STR("open_frames(segments, openers, now, /)\n--\n\n"
+               "Open segments of many generations; see tickseal.streams.opening.")},
     {"receive_datagrams", receive_datagrams, METH_VARARGS,
      PyDoc_STR("receive_datagrams(socket, buffer, messages, with_addresses, /)\n--\n\n"
                "Return the datagrams that are there, of so many messages at most.")},
@@ -48,15 +49,16 @@ PyMODINIT_FUNC PyInit_hotpath(void) {
     if (module == NULL)
         return NULL;
     walker_type = PyType_FromSpec(&walker_spec);
+    opener_type = PyType_FromSpec(&opener_spec);
     earliest_ns_name = PyUnicode_InternFromString("earliest_ns");
     latest_ns_name = PyUnicode_InternFromString("latest_ns");
     LocalProtocolError = fetch("tickseal.core.errors", "LocalProtocolError");
     ExhaustedError = fetch("tickseal.core.errors", "ExhaustedError");
     if (LocalProtocolError != NULL && ExhaustedError != NULL && walker_type != NULL &&
-        earliest_ns_name != NULL && latest_ns_name != NULL &&
+        opener_type != NULL && earliest_ns_name != NULL && latest_ns_name != NULL &&
         PyModule_AddObjectRef(module, "Walker", walker_type) == 0 &&
         add(module, "Sealer", PyType_FromSpec(&sealer_spec)) &&
-        add(module, "Opener", PyType_FromSpec(&opener_spec)) &&
+        PyModule_AddObjectRef(module, "Opener", opener_type) == 0 &&
         add(module, "MESSAGE_STRIDE", PyLong_FromLong(MESSAGE_STRIDE)) &&
         add(module, "SOURCES", PyUnicode_FromString(TICKSEAL_SOURCES)) &&
         add(module, "LIBCRYPTO", PyUnicode_FromString(libcrypto.OpenSSL_version(OPENSSL_VERSION))))

@@ -1,11 +1,15 @@
-/* What an opener does with segments. Python is asked for its clock's reading, and nothing else. */
+/* What openers do with segments. Python is asked for the clock's reading, and nothing else. */
 #include "opener.h"
+
+enum { PLACE_FROM = 2, PLACE_BYTES = 5 }; /* generation and handle in the standard header */
 
 /* OpenedSegment, Frame, and a Refused for each of the reasons, in a list. */
 static PyObject *opened_type, *frame_type, *refused;
 
 /* One segment on its way. */
 typedef struct {
+    Opener *opener;
+    PyObject *bytes; /* the segment, as Python has it */
     const uint8_t *segment;
     size_t size;
     PyObject *payload; /* NULL where none can be in it */
@@ -13,6 +17,14 @@ typedef struct {
     Header header;
     int outcome;
 } Item;
+
+/* The segments of a call. */
+typedef struct {
+    uint64_t earliest_ns, latest_ns; /* what the clock read */
+    PyObject *list; /* all of its segments, our own, which nobody else can change */
+    Item *items;
+    Py_ssize_t count;
+} Batch;
 
 bool find_answers(void) {
     if (refused != NULL)
@@ -26,11 +38,82 @@ bool find_answers(void) {
     return refused != NULL;
 }
 
-/* Begin with a segment, which is bytes and stays so; make room for its payload, where the size is
- * one that a segment can have. False: exception set. */
-static bool begin(const Layout *layout, Item *item, PyObject *segment) {
+/* One end of a clock's reading, ns. False: exception set. */
+static bool read_end(PyObject *now, PyObject *name, uint64_t *ns) {
+    PyObject *value = PyObject_GetAttr(now, name);
+    *ns = value != NULL ? PyLong_AsUnsignedLongLong(value) : 0;
+    Py_XDECREF(value);
+    return !PyErr_Occurred();
+}
+
+/* Read the clock, first of all: whatever runs in Python meanwhile comes before. False: exception
+ * set. */
+static bool read_clock(Batch *batch, PyObject *now) {
+    return read_end(now, earliest_ns_name, &batch->earliest_ns) &&
+           read_end(now, latest_ns_name, &batch->latest_ns);
+}
+
+static void set_item(Item *item, PyObject *opener, PyObject *segment) {
+    Py_INCREF(opener);
+    item->opener = (Opener *)opener;
+    item->bytes = segment;
     item->segment = (const uint8_t *)PyBytes_AsString(segment);
     item->size = (size_t)PyBytes_Size(segment);
+}
+
+/* The opener of a segment by generation and handle in its header, borrowed; NULL where there is
+ * none, or with an exception set. */
+static PyObject *find_opener(PyObject *segment, PyObject *openers) {
+    const uint8_t *head = (const uint8_t *)PyBytes_AsString(segment);
+    if (PyBytes_Size(segment) < HEADER_MOST || (head[0] ^ VERSION << 4) > 1)
+        return NULL;
+    PyObject *place = PyLong_FromUnsignedLongLong(get_big_endian(head + PLACE_FROM, PLACE_BYTES));
+    PyObject *found = place != NULL ? PyDict_GetItemWithError(openers, place) : NULL;
+    Py_XDECREF(place);
+    if (found == NULL || PyObject_TypeCheck(found, (PyTypeObject *)opener_type))
+        return found;
+    return PyErr_Format(PyExc_TypeError, "segments are opened natively by native openers only");
+}
+
+/* Begin with what was given to a call. False with an exception set; the batch is to be ended even
+ * so. */
+static bool begin(Batch *batch, PyObject *segments, PyObject *openers, PyObject *strangers) {
+    batch->list = PySequence_List(segments);
+    Py_ssize_t count = batch->list != NULL ? PyList_Size(batch->list) : 0;
+    batch->items = PyMem_Calloc((size_t)count + 1, sizeof(Item));
+    if (batch->list == NULL || batch->items == NULL)
+        return batch->list != NULL && PyErr_NoMemory() != NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *segment = PyBytes_FromObject(PyList_GetItem(batch->list, i));
+        if (segment == NULL || PyList_SetItem(batch->list, i, segment) != 0)
+            return false;
+        PyObject *opener = find_opener(segment, openers);
+        if (opener != NULL)
+            set_item(&batch->items[batch->count++], opener, segment);
+        else if (PyErr_Occurred() || PyList_Append(strangers, segment) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void end(Batch *batch) {
+    for (Py_ssize_t i = 0; i < batch->count; i++) {
+        Py_XDECREF((PyObject *)batch->items[i].opener);
+        Py_XDECREF(batch->items[i].payload);
+    }
+    PyMem_Free(batch->items);
+    Py_XDECREF(batch->list);
+}
+
+/* Make ready what needs the GIL: room for the payload, where the size is one that a segment can
+ * have, and a cipher. False: exception set. */
+static bool make_ready(Item *item, Aead **aeads) {
+    const Layout *layout = &item->opener->layout;
+    if (!walker_is_free(item->opener->walker))
+        return false;
+    Aead **aead = &aeads[layout->suite];
+    if (*aead == NULL && (*aead = aead_borrow(layout->suite, false)) == NULL)
+        return PyErr_NoMemory() != NULL;
     size_t most = layout->overhead_bytes + (size_t)layout->segment_bytes;
     if (item->size < layout->overhead_bytes || item->size > most)
         return true;
@@ -40,67 +123,63 @@ static bool begin(const Layout *layout, Item *item, PyObject *segment) {
     return item->payload != NULL;
 }
 
-/* Open items in order; needs no GIL. False: memory is out. */
-static bool open_items(Opener *self, Aead *aead, Item *items, Py_ssize_t count) {
-    for (Py_ssize_t i = 0; i < count; i++) {
-        Item *item = &items[i];
-        item->outcome =
-            check_segment(self, aead, item->segment, item->size, &item->header, item->out);
+/* Do the checks in order; needs no GIL. False: memory is out. */
+static bool check_items(Batch *batch, Aead **aeads) {
+    for (Py_ssize_t i = 0; i < batch->count; i++) {
+        Item *item = &batch->items[i];
+        Opener *opener = item->opener;
+        if (opener->is_live)
+            set_window(opener, batch->earliest_ns, batch->latest_ns);
+        item->outcome = check_segment(opener, aeads[opener->layout.suite], item->segment,
+                                      item->size, &item->header, item->out);
         if (item->outcome == NO_MEMORY)
             return false;
     }
     return true;
 }
 
-/* One end of a clock's reading, ns. False: exception set. */
-static bool read_end(PyObject *now, PyObject *name, uint64_t *ns) {
-    PyObject *value = PyObject_GetAttr(now, name);
-    *ns = value != NULL ? PyLong_AsUnsignedLongLong(value) : 0;
-    Py_XDECREF(value);
-    return !PyErr_Occurred();
+static void set_busy(Batch *batch, bool is_busy) {
+    for (Py_ssize_t i = 0; i < batch->count; i++)
+        batch->items[i].opener->walker->is_busy = is_busy;
 }
 
-/* Open items at a reading of the clock, without the GIL where that is long. False with an exception
- * set. */
-static bool open_at(Opener *self, PyObject *now, Item *items, Py_ssize_t count) {
-    uint64_t earliest, latest;
-    /* First: whatever runs in Python meanwhile comes before. */
-    if (!read_end(now, earliest_ns_name, &earliest) || !read_end(now, latest_ns_name, &latest) ||
-        !walker_is_free(self->walker))
-        return false;
-    Aead *aead = aead_borrow(self->layout.suite, false);
-    bool opened = aead != NULL;
+/* Open the segments, without the GIL where that is long. False: exception set. */
+static bool open_items(Batch *batch) {
+    Aead *aeads[SUITES_END] = {NULL};
     size_t bytes = 0;
-    for (Py_ssize_t i = 0; i < count; i++)
-        bytes += items[i].size;
-    if (self->is_live)
-        set_window(self, earliest, latest);
-    if (opened && bytes < RELEASE_BYTES) {
-        opened = open_items(self, aead, items, count);
-    } else if (opened) {
-        self->walker->is_busy = true;
-        Py_BEGIN_ALLOW_THREADS
-        opened = open_items(self, aead, items, count);
-        Py_END_ALLOW_THREADS
-        self->walker->is_busy = false;
+    bool opened = true;
+    for (Py_ssize_t i = 0; i < batch->count && opened; i++) {
+        bytes += batch->items[i].size;
+        opened = make_ready(&batch->items[i], aeads);
     }
-    if (aead != NULL)
-        aead_return(aead);
-    if (!opened)
-        PyErr_NoMemory();
+    PyThreadState *thread = NULL;
+    if (opened && bytes >= RELEASE_BYTES) {
+        set_busy(batch, true);
+        thread = PyEval_SaveThread();
+    }
+    bool has_memory = !opened || check_items(batch, aeads);
+    if (thread != NULL) {
+        PyEval_RestoreThread(thread);
+        set_busy(batch, false);
+    }
+    if (!has_memory)
+        opened = PyErr_NoMemory() != NULL;
+    for (int suite = 0; suite < SUITES_END; suite++)
+        if (aeads[suite] != NULL)
+            aead_return(aeads[suite]);
     return opened;
 }
 
-/* The Refused of a reason, counted; NULL with an exception set. Borrowed. */
-static PyObject *refuse(Opener *self, int outcome) {
-    PyObject *answer = PyList_GetItem(refused, outcome);
+/* The Refused of an item, counted; NULL with an exception set. Borrowed. */
+static PyObject *refuse(const Item *item) {
+    PyObject *refusals = item->opener->refusals, *answer = PyList_GetItem(refused, item->outcome);
     PyObject *reason = answer != NULL ? PyTuple_GetItem(answer, 0) : NULL;
     if (reason == NULL)
         return NULL;
-    PyObject *before = PyDict_GetItemWithError(self->refusals, reason);
+    PyObject *before = PyDict_GetItemWithError(refusals, reason);
     unsigned long long count = before != NULL ? PyLong_AsUnsignedLongLong(before) : 0;
     PyObject *after = PyErr_Occurred() ? NULL : PyLong_FromUnsignedLongLong(count + 1);
-    bool counted = after != NULL && PyDict_SetItem(self->refusals, reason, after) == 0;
+    bool counted = after != NULL && PyDict_SetItem(refusals, reason, after) == 0;
     Py_XDECREF(after);
     return counted ? answer : NULL;
 }
@@ -116,18 +195,23 @@ static void put(PyObject *named, Py_ssize_t place, unsigned long long number) {
     PyTuple_SetItem(named, place, PyLong_FromUnsignedLongLong(number));
 }
 
+/* Fill a place with an item's payload, which is the tuple's own then. */
+static void put_payload(PyObject *named, Py_ssize_t place, Item *item) {
+    PyTuple_SetItem(named, place, item->payload);
+    item->payload = NULL;
+}
+
 /* The OpenedSegment or Refused of an item; NULL with an exception set. */
-static PyObject *answer(Opener *self, Item *item) {
+static PyObject *answer(Item *item) {
     if (item->outcome != OPENED) {
-        PyObject *why = refuse(self, item->outcome);
+        PyObject *why = refuse(item);
         Py_XINCREF(why);
         return why;
     }
     PyObject *opened = new_named(opened_type, 6);
     if (opened == NULL)
         return NULL;
-    PyTuple_SetItem(opened, 0, item->payload); /* which is its own now */
-    item->payload = NULL;
+    put_payload(opened, 0, item);
     put(opened, 1, item->header.number);
     put(opened, 2, item->header.index);
     put(opened, 3, item->header.tick);
@@ -138,104 +222,79 @@ static PyObject *answer(Opener *self, Item *item) {
     return opened;
 }
 
+PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t count) {
+    Item item = {.payload = NULL};
+    Batch batch = {.items = &item, .count = 1};
+    PyObject *segment = has_arguments(count, 2, 2) ? PyBytes_FromObject(given[0]) : NULL;
+    if (segment == NULL)
+        return NULL;
+    set_item(&item, object, segment);
+    bool done = read_clock(&batch, given[1]) && open_items(&batch);
+    PyObject *result = done ? answer(&item) : NULL;
+    Py_XDECREF(item.payload);
+    Py_DECREF(segment);
+    Py_DECREF(object);
+    return result;
+}
+
 /* The Frame of an item that is one; NULL with an exception set. */
-static PyObject *make_frame(Opener *self, Item *item) {
+static PyObject *make_frame(Item *item) {
     PyObject *frame = new_named(frame_type, 5);
     if (frame == NULL)
         return NULL;
-    Py_INCREF(self->generation);
-    PyTuple_SetItem(frame, 0, self->generation);
+    Py_INCREF(item->opener->source);
+    PyTuple_SetItem(frame, 0, item->opener->source);
     put(frame, 1, item->header.number);
     put(frame, 2, item->header.tick);
-    PyTuple_SetItem(frame, 3, item->payload);
-    item->payload = NULL;
+    put_payload(frame, 3, item);
     put(frame, 4, item->header.flags);
     if (PyErr_Occurred())
         Py_CLEAR(frame);
     return frame;
 }
 
-PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t count) {
-    Opener *self = (Opener *)object;
-    if (!has_arguments(count, 2, 2))
+/* Hand out what was in an item of open_frames(). False: exception set. */
+static bool hand_out(Item *item, PyObject *frames, PyObject *parts) {
+    Opener *opener = item->opener;
+    if (item->outcome != OPENED)
+        return refuse(item) != NULL;
+    PyObject *result, *list = parts;
+    bool is_frame = (~item->header.flags & (FIRST | LAST)) == 0 && item->header.kind == 0;
+    if (is_frame && opener->gives_frames) {
+        opener->frames++;
+        opener->frame_bytes += item->size - opener->layout.overhead_bytes;
+        result = make_frame(item);
+        list = frames;
+    } else {
+        opener->gives_frames = false; /* what follows waits for what is made of this */
+        PyObject *opened = answer(item);
+        result = opened != NULL ? PyTuple_Pack(3, opener, item->bytes, opened) : NULL;
+        Py_XDECREF(opened);
+    }
+    bool added = result != NULL && PyList_Append(list, result) == 0;
+    Py_XDECREF(result);
+    return added;
+}
+
+PyObject *open_frames(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    (void)module;
+    Batch batch = {.count = 0};
+    if (!has_arguments(count, 3, 3))
         return NULL;
-    PyObject *segment = PyBytes_FromObject(given[0]), *result = NULL;
-    Item item = {.payload = NULL};
-    if (segment != NULL && begin(&self->layout, &item, segment) && open_at(self, given[1], &item, 1))
-        result = answer(self, &item);
-    Py_XDECREF(segment);
-    Py_XDECREF(item.payload);
-    return result;
-}
-
-/* Items of a call of open_many or open_frames. */
-typedef struct {
-    PyObject *list; /* of their segments, our own, which nobody else can change */
-    Item *items;
-    Py_ssize_t count;
-} Run;
-
-static void end_run(Run *run) {
-    for (Py_ssize_t i = 0; run->items != NULL && i < run->count; i++)
-        Py_XDECREF(run->items[i].payload);
-    PyMem_Free(run->items);
-    Py_XDECREF(run->list);
-}
-
-/* Open what was given to a call. False with an exception set; the run is to be ended even so. */
-static bool open_run(Opener *self, PyObject *const *given, Py_ssize_t count, Run *run) {
-    if (!has_arguments(count, 2, 2) || (run->list = PySequence_List(given[0])) == NULL)
-        return false;
-    run->count = PyList_Size(run->list);
-    run->items = PyMem_Calloc((size_t)run->count + 1, sizeof *run->items);
-    if (run->items == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    for (Py_ssize_t i = 0; i < run->count; i++) {
-        PyObject *segment = PyBytes_FromObject(PyList_GetItem(run->list, i));
-        if (segment == NULL || PyList_SetItem(run->list, i, segment) != 0 ||
-            !begin(&self->layout, &run->items[i], segment))
-            return false;
-    }
-    return open_at(self, given[1], run->items, run->count);
-}
-
-PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t count) {
-    Run run = {NULL, NULL, 0};
-    bool done = open_run((Opener *)object, given, count, &run);
-    /* Each segment makes way for its answer. */
-    for (Py_ssize_t i = 0; done && i < run.count; i++) {
-        PyObject *result = answer((Opener *)object, &run.items[i]);
-        done = result != NULL && PyList_SetItem(run.list, i, result) == 0;
-    }
-    PyObject *results = done ? run.list : NULL;
-    Py_XINCREF(results);
-    end_run(&run);
-    return results;
-}
-
-PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t count) {
-    Opener *self = (Opener *)object;
-    Run run = {NULL, NULL, 0};
-    PyObject *found = PyList_New(0);
-    Py_ssize_t parts = 0, bytes = 0;
-    bool done = found != NULL && open_run(self, given, count, &run);
-    for (Py_ssize_t i = 0; done && i < run.count; i++) {
-        Item *item = &run.items[i];
-        if (item->outcome != OPENED) {
-            done = refuse(self, item->outcome) != NULL;
-            continue;
-        }
-        bool is_frame = (~item->header.flags & (FIRST | LAST)) == 0 && item->header.kind == 0;
-        bytes += PyBytes_Size(item->payload);
-        PyObject *result = is_frame ? make_frame(self, item) : answer(self, item);
-        parts += !is_frame;
-        done = result != NULL && PyList_Append(found, result) == 0;
-        Py_XDECREF(result);
-    }
-    end_run(&run);
-    PyObject *answers = done ? Py_BuildValue("(Onn)", found, parts, bytes) : NULL;
-    Py_XDECREF(found);
-    return answers;
+    if (!PyDict_Check(given[1]))
+        return PyErr_Format(PyExc_TypeError, "openers come in a dict");
+    PyObject *frames = PyList_New(0), *parts = PyList_New(0), *strangers = PyList_New(0);
+    PyObject *all = NULL;
+    bool done = frames != NULL && parts != NULL && strangers != NULL &&
+                read_clock(&batch, given[2]) && begin(&batch, given[0], given[1], strangers) &&
+                open_items(&batch);
+    for (Py_ssize_t i = 0; done && i < batch.count; i++)
+        done = hand_out(&batch.items[i], frames, parts);
+    end(&batch);
+    if (done)
+        all = PyTuple_Pack(3, frames, parts, strangers);
+    Py_XDECREF(frames);
+    Py_XDECREF(parts);
+    Py_XDECREF(strangers);
+    return all;
 }

@@ -42,11 +42,14 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     bool is_live; /* the window is about now; else it is an announced range */
+    bool gives_frames; /* a frame that comes in one segment is handed out as such */
     unsigned next_known, known_count; /* the place to be used next, and how many were ever */
     Walker *walker;
-    PyObject *generation; /* named in each frame */
-    PyObject *refusals;   /* a Counter by reason */
+    PyObject *generation;
+    PyObject *source;   /* named in each frame */
+    PyObject *refusals; /* a Counter by reason */
     unsigned long long highest_tick, forgeries_left, opened, keys_derived;
+    unsigned long long frames, frame_bytes; /* handed out as such */
     Layout layout;
     Timing timing;
     uint64_t earliest_ns, latest_ns; /* the reading of which the window was made */
@@ -58,10 +61,10 @@ typedef struct {
     KnownKey known[KEYS_KEPT];
 } Opener;
 
-/* Its methods that open segments, METH_FASTCALL; see tickseal.streams.opening. */
+/* open(segment, now), its method; see tickseal.streams.opening. */
 PyObject *opener_open(PyObject *object, PyObject *const *given, Py_ssize_t count);
-PyObject *opener_open_many(PyObject *object, PyObject *const *given, Py_ssize_t count);
-PyObject *opener_open_frames(PyObject *object, PyObject *const *given, Py_ssize_t count);
+/* open_frames(segments, openers, now), a function of the module. */
+PyObject *open_frames(PyObject *module, PyObject *const *given, Py_ssize_t count);
 /* Find the types and values that these answer with. False: exception set. */
 bool find_answers(void);
 

@@ -60,9 +60,10 @@ static PyObject *opener_new(PyTypeObject *type, PyObject *args, PyObject *keywor
         return NULL;
     Py_INCREF(walker);
     Py_INCREF(generation);
+    Py_INCREF(generation);
     Py_INCREF(refusals);
     self->walker = (Walker *)walker;
-    self->generation = generation;
+    self->generation = self->source = generation;
     self->refusals = refusals;
     self->timing = timing;
     self->is_live = is_live;
@@ -77,10 +78,20 @@ static PyObject *opener_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     return (PyObject *)self;
 }
 
+/* What its frames name may hold it in turn; the collector lets go of the cycle there. */
+static int opener_traverse(PyObject *object, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((Opener *)object)->generation);
+    Py_VISIT(((Opener *)object)->source);
+    return 0;
+}
+
 static void opener_dealloc(PyObject *object) {
     Opener *self = (Opener *)object;
     PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
     Py_CLEAR(self->generation);
+    Py_CLEAR(self->source);
     Py_CLEAR(self->walker);
     Py_CLEAR(self->refusals);
     replay_free(&self->replay);
@@ -94,11 +105,6 @@ static PyMethodDef opener_methods[] = {
     {"open", (PyCFunction)(void (*)(void))opener_open, METH_FASTCALL,
      PyDoc_STR("open($self, segment, now, /)\n--\n\n"
                "Return the opened segment, or why it was refused; see tickseal.streams.opening.")},
-    {"open_many", (PyCFunction)(void (*)(void))opener_open_many, METH_FASTCALL,
-     PyDoc_STR("open_many($self, segments, now, /)\n--\n\nDo open() for each segment, in order.")},
-    {"open_frames", (PyCFunction)(void (*)(void))opener_open_frames, METH_FASTCALL,
-     PyDoc_STR("open_frames($self, segments, now, /)\n--\n\n"
-               "Return what was opened, whole frames as such; see tickseal.streams.opening.")},
     {"_announce", opener_announce, METH_VARARGS, PyDoc_STR("Accept so many ticks from one on.")},
     {"_hold", opener_hold, METH_O, PyDoc_STR("Take the keys from another walker from now on.")},
     {"_wipe", opener_wipe, METH_NOARGS, PyDoc_STR("Cleanse all secrets.")},
@@ -108,6 +114,11 @@ static PyMethodDef opener_methods[] = {
 static PyMemberDef opener_members[] = {
     {"generation", T_OBJECT_EX, offsetof(Opener, generation), READONLY,
      "The generation that this opener opens."},
+    {"source", T_OBJECT_EX, offsetof(Opener, source), 0, "What each of its frames names."},
+    {"gives_frames", T_BOOL, offsetof(Opener, gives_frames), 0,
+     "Whether a frame that comes in one segment is handed out as such."},
+    {"frames", T_ULONGLONG, offsetof(Opener, frames), READONLY, "Frames handed out as such."},
+    {"frame_bytes", T_ULONGLONG, offsetof(Opener, frame_bytes), READONLY, "Bytes in them."},
     {"refusals", T_OBJECT_EX, offsetof(Opener, refusals), READONLY,
      "How many segments were refused, by reason."},
     {"opened", T_ULONGLONG, offsetof(Opener, opened), READONLY, "How many segments were opened."},
@@ -127,12 +138,12 @@ static PyMemberDef opener_members[] = {
 static PyType_Slot opener_slots[] = {
     {Py_tp_new, opener_new},         {Py_tp_dealloc, opener_dealloc},
     {Py_tp_methods, opener_methods}, {Py_tp_members, opener_members},
-    {0, NULL},
+    {Py_tp_traverse, opener_traverse}, {0, NULL},
 };
 
 PyType_Spec opener_spec = {
     .name = "tickseal.native.hotpath.Opener",
     .basicsize = sizeof(Opener),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = opener_slots,
 };

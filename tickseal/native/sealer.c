@@ -174,49 +174,26 @@ static PyObject *seal(Sealer *self, const Py_buffer *payload, PyObject *tick, He
     return segments;
 }
 
-/* Seal a payload given by Python, of a kind and with flags that are NULL where they are 0. */
-static PyObject *seal_object(PyObject *object, PyObject *given, PyObject *tick, PyObject *flags,
-                             PyObject *kind) {
-    unsigned long flag_bits = flags != NULL ? PyLong_AsUnsignedLongMask(flags) : 0;
-    long number = kind != NULL ? PyLong_AsLong(kind) : 0;
-    if (!PyErr_Occurred() && (number < 0 || number > 1))
-        PyErr_Format(LocalProtocolError, "a frame is of kind 0 or 1, not %ld", number);
-    Header header = {.kind = (unsigned)number, .flags = flag_bits & (BACKFILL | HOLDOVER)};
-    Py_buffer payload;
-    if (PyErr_Occurred() || PyObject_GetBuffer(given, &payload, PyBUF_SIMPLE) != 0)
-        return NULL;
-    PyObject *segments = seal((Sealer *)object, &payload, tick, header);
-    PyBuffer_Release(&payload);
-    return segments;
-}
-
 static PyObject *sealer_seal(PyObject *object, PyObject *const *given, Py_ssize_t count) {
     if (!has_arguments(count, 2, 4))
         return NULL;
-    return seal_object(object, given[0], given[1], count > 2 ? given[2] : NULL,
-                       count > 3 ? given[3] : NULL);
-}
-
-static PyObject *sealer_seal_many(PyObject *object, PyObject *const *given, Py_ssize_t count) {
-    if (!has_arguments(count, 2, 3))
+    unsigned long flags = count > 2 ? PyLong_AsUnsignedLongMask(given[2]) : 0;
+    long kind = count > 3 ? PyLong_AsLong(given[3]) : 0;
+    if (!PyErr_Occurred() && (kind < 0 || kind > 1))
+        PyErr_Format(LocalProtocolError, "a frame is of kind 0 or 1, not %ld", kind);
+    Header header = {.kind = (unsigned)kind, .flags = flags & (BACKFILL | HOLDOVER)};
+    Py_buffer payload;
+    if (PyErr_Occurred() || PyObject_GetBuffer(given[0], &payload, PyBUF_SIMPLE) != 0)
         return NULL;
-    /* A list of our own: each payload makes way for its segments. */
-    PyObject *frames = PySequence_List(given[0]), *flags = count > 2 ? given[2] : NULL;
-    for (Py_ssize_t i = 0; frames != NULL && i < PyList_Size(frames); i++) {
-        PyObject *segments = seal_object(object, PyList_GetItem(frames, i), given[1], flags, NULL);
-        if (segments == NULL || PyList_SetItem(frames, i, segments) != 0)
-            Py_CLEAR(frames);
-    }
-    return frames;
+    PyObject *segments = seal((Sealer *)object, &payload, given[1], header);
+    PyBuffer_Release(&payload);
+    return segments;
 }
 
 static PyMethodDef sealer_methods[] = {
     {"seal", (PyCFunction)(void (*)(void))sealer_seal, METH_FASTCALL,
      PyDoc_STR("seal($self, payload, tick, flags=0, kind=0, /)\n--\n\n"
                "Return the segments of one frame, in order; see tickseal.streams.sealing.")},
-    {"seal_many", (PyCFunction)(void (*)(void))sealer_seal_many, METH_FASTCALL,
-     PyDoc_STR("seal_many($self, payloads, tick, flags=0, /)\n--\n\n"
-               "Return the segments of each of many frames; see tickseal.streams.sealing.")},
     {"_start", sealer_start, METH_VARARGS,
      PyDoc_STR("Begin a tick; with an epoch secret, or None where the epoch is the same.")},
     {"_wipe", sealer_wipe, METH_NOARGS, PyDoc_STR("Cleanse all secrets.")},

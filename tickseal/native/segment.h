@@ -56,9 +56,6 @@ PyObject *fetch(const char *module, const char *name);
 /* Exceptions of tickseal.core.errors. */
 extern PyObject *LocalProtocolError, *ExhaustedError;
 
-/* by_place(segments, places), a function of the module. */
-PyObject *by_place(PyObject *module, PyObject *args);
-
 extern PyType_Spec sealer_spec, opener_spec, walker_spec;
-/* The type made of walker_spec, and the names of a clock reading's ends. */
-extern PyObject *walker_type, *earliest_ns_name, *latest_ns_name;
+/* The types made of them, and the names of a clock reading's ends. */
+extern PyObject *walker_type, *opener_type, *earliest_ns_name, *latest_ns_name;

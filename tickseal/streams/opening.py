@@ -2,10 +2,10 @@
 
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 
@@ -24,6 +24,8 @@ Buffer = bytes | bytearray | memoryview
 #: Implementation: frame keys kept for the further segments of frames that come mixed.
 _KEYS_KEPT = 16
 
+_HEAD_BYTES = constants.HEADER_BYTES[Profile.STANDARD]
+_FIRST_BYTE = constants.VERSION << 4
 _FIRST = constants.FLAG_FIRST
 _LAST = constants.FLAG_LAST
 _WHOLE = _FIRST | _LAST
@@ -62,14 +64,15 @@ class Frame(NamedTuple):
     """One whole frame, opened.
 
     Attributes:
-        source: the generation that it came in: stream, handle, metadata, parameters.
+        source: the generation that it came in: stream, handle, metadata, parameters; or what was
+            put in its place, see `FrameOpener.source`.
         number: frame number in its generation.
         tick: in which it was sealed.
         payload: what the source sealed.
         flags: FLAG_* of its last segment to arrive.
     """
 
-    source: Generation
+    source: Any
     number: int
     tick: int
     payload: bytes
@@ -107,6 +110,10 @@ class FrameOpener(AcceptedTicks):
         refusals: how many segments were refused, by reason.
         opened: how many were opened.
         highest_tick: highest tick that has authenticated; -1 before the first.
+        source: what each of its frames names; the generation, unless another is put there.
+        gives_frames: whether open_frames() may hand out a frame that comes in one segment as such.
+            It is false until somebody says so, and after each segment that is handed out singly.
+        frames, frame_bytes: frames that were handed out as such, and the bytes in them.
     """
 
     __slots__ = (
@@ -115,7 +122,8 @@ class FrameOpener(AcceptedTicks):
         "_hash_end", "_head_bytes", "_identity", "_key_bytes", "_keys", "_known", "_last_index",
         "_live", "_lower", "_now", "_number_base", "_number_bits", "_number_mask", "_recent",
         "_replay", "_segment_bytes", "_shortest", "_span", "_steady", "_tick_base", "_tick_bits",
-        "_tick_mask", "_upper", "_window", "highest_tick", "opened", "refusals",
+        "_tick_mask", "_upper", "_window", "frame_bytes", "frames", "gives_frames", "highest_tick",
+        "opened", "refusals", "source",
     )  # fmt: skip
 
     def __init__(
@@ -158,6 +166,9 @@ class FrameOpener(AcceptedTicks):
         self.highest_tick = -1
         self.refusals: Counter[str] = Counter()
         self.opened = 0
+        self.source: Any = generation
+        self.gives_frames = False
+        self.frames = self.frame_bytes = 0
 
     @property
     def highest_frame(self) -> int:
@@ -278,42 +289,6 @@ class FrameOpener(AcceptedTicks):
             self._move_to(tick)
         return _new_tuple(OpenedSegment, (payload, number, index, tick, flags, kind))
 
-    def open_many(
-        self, segments: Iterable[Buffer], now: Interval, /
-    ) -> list[OpenedSegment | Refused]:
-        """Do open() for each segment, in order.
-
-        Natively it takes less time than as many calls, and leaves the interpreter to other threads
-        where it is long.
-        """
-        return [self.open(segment, now) for segment in segments]
-
-    def open_frames(
-        self, segments: Iterable[Buffer], now: Interval, /
-    ) -> tuple[list[Frame | OpenedSegment], int, int]:
-        """Open segments, and return what was opened, in order: a frame that came in one as such.
-
-        What was refused is left out, and counted as ever.
-
-        Returns:
-            Frames of the application, and segments of what is more or else than that; how many of
-            the latter there are; and the payload bytes of all.
-        """
-        found: list[Frame | OpenedSegment] = []
-        parts = size = 0
-        for segment in segments:
-            opened = self.open(segment, now)
-            if isinstance(opened, Refused):
-                continue
-            size += len(opened.payload)
-            if opened.flags & _WHOLE == _WHOLE and opened.kind == constants.KIND_FRAME:
-                payload, number, _, tick, flags, _ = opened
-                found.append(_new_tuple(Frame, (self._generation, number, tick, payload, flags)))
-            else:
-                found.append(opened)
-                parts += 1
-        return found, parts, size
-
     def clear(self) -> None:
         """Erase the secrets; every segment is refused from now on."""
         self._keys.clear()
@@ -337,8 +312,56 @@ class FrameOpener(AcceptedTicks):
         super()._drop_unheld()
 
 
-#: The one without native code; it stays complete.
+#: A segment that was opened, for whoever makes frames of such: by whom, as it came, its content.
+Part = tuple[FrameOpener, Buffer, OpenedSegment]
+
+
+def place_of(segment: Buffer) -> int:
+    """Return what stands in a standard header from byte 2 on: generation and handle, in one."""
+    return int.from_bytes(segment[2:7], "big")
+
+
+def open_frames(
+    segments: Iterable[Buffer], openers: Mapping[int, FrameOpener], now: Interval, /
+) -> tuple[list[Frame], list[Part], list[Buffer]]:
+    """Open segments of many generations, each with its opener, in order.
+
+    What is refused is counted by its opener, as ever.
+
+    Args:
+        segments: with the standard header, or anything else.
+        openers: by place_of().
+        now: the sink's clock reading.
+    Returns:
+        Frames of the application that came in one segment, of openers that give them; what else
+        was opened; and all that has no opener here, of which nothing is known but that.
+    """
+    frames: list[Frame] = []
+    parts: list[Part] = []
+    strangers: list[Buffer] = []
+    for segment in segments:
+        opener = openers.get(place_of(segment))
+        if opener is None or len(segment) < _HEAD_BYTES or segment[0] ^ _FIRST_BYTE > 1:
+            strangers.append(segment)
+            continue
+        opened = opener.open(segment, now)
+        if isinstance(opened, Refused):
+            continue
+        payload, number, _, tick, flags, kind = opened
+        if opener.gives_frames and flags & _WHOLE == _WHOLE and kind == constants.KIND_FRAME:
+            opener.frames += 1
+            opener.frame_bytes += len(payload)
+            frames.append(_new_tuple(Frame, (opener.source, number, tick, payload, flags)))
+        else:
+            opener.gives_frames = False  # what follows waits for what is made of this
+            parts.append((opener, segment, opened))
+    return frames, parts, strangers
+
+
+#: The ones without native code; they stay complete.
 PureFrameOpener = FrameOpener
+pure_open_frames = open_frames
 
 if not TYPE_CHECKING and IS_NATIVE:
+    from tickseal.native.hotpath import open_frames
     from tickseal.native.opening import NativeFrameOpener as FrameOpener

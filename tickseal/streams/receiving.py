@@ -1,44 +1,45 @@
 """SegmentReceiver: a sink's streams and generations; segments in, frames out, nothing raised."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
 
 from tickseal.core import constants, errors
 from tickseal.core.errors import LocalProtocolError, RemoteProtocolError
-from tickseal.native import IS_NATIVE
 from tickseal.streams.accepting import Interval
 from tickseal.streams.allotment import Allotment
 from tickseal.streams.assembly import FrameAssembler
 from tickseal.streams.generation import Generation
-from tickseal.streams.opening import Buffer, Frame, FrameOpener, OpenedSegment, Refused
+from tickseal.streams.opening import (
+    Buffer,
+    Frame,
+    FrameOpener,
+    OpenedSegment,
+    Part,
+    Refused,
+    open_frames,
+)
 from tickseal.streams.parameters import Profile
 from tickseal.streams.summary import Summary
 
-__all__ = ["Frame", "ReceivedGeneration", "SegmentReceiver", "Tap", "by_place"]
-
-_HEAD_BYTES = constants.HEADER_BYTES[Profile.STANDARD]
-_FIRST_BYTE = constants.VERSION << 4
+__all__ = ["Frame", "ReceivedGeneration", "SegmentReceiver", "Tap"]
 
 
 class ReceivedGeneration:
     """One generation at the sink: its opener, its assembler and what is known of its completeness.
 
     Attributes:
-        frames: frames completed, summaries included.
-        payload_bytes: bytes in them.
+        summaries: how many of the frames were summaries.
         summary: the last summary that the source sealed; None before the first.
         ends_at_ns: ns TAI when it is erased, since a newer generation has taken over; None while
             current.
-        is_latest: whether the last segment of its stream was of it.
+        has_begun: whether any segment of it was opened; an offline one need not.
         allotment: what its incomplete frames count against; None for nothing.
-        owner: for whoever installed it, to find again what belongs to it.
     """
 
     __slots__ = (
-        "_first_frame", "allotment", "assembler", "ends_at_ns", "frames", "is_latest", "opener",
-        "owner", "payload_bytes", "stream", "summary",
+        "_assembled", "_assembled_bytes", "_first_frame", "allotment", "assembler", "ends_at_ns",
+        "has_begun", "opener", "stream", "summaries", "summary",
     )  # fmt: skip
 
     def __init__(
@@ -56,18 +57,45 @@ class ReceivedGeneration:
         # Made for the first frame of several segments.
         self.assembler: FrameAssembler | None = None
         self._first_frame = highest_frame + 1
-        self.frames = 0
-        self.payload_bytes = 0
+        self._assembled = self._assembled_bytes = 0
+        self.summaries = 0
         self.summary: Summary | None = None
         self.ends_at_ns: int | None = None
-        self.is_latest = False
-        self.owner: Any = None
+        self.has_begun = not is_live
+
+    @property
+    def frames(self) -> int:
+        """Frames completed, summaries included."""
+        return self.opener.frames + self._assembled
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes in the application's frames."""
+        return self.opener.frame_bytes + self._assembled_bytes
 
     @property
     def missing_frames(self) -> int:
         """Frames known to be sealed and not complete here: lost, withheld, or still to come."""
         # A summary has the number after the last that it tells of, so it counts by itself.
         return self.opener.highest_frame + 1 - self._first_frame - self.frames
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether frames that come in one segment may pass by, as far as this is concerned."""
+        return self.has_begun and not (self.assembler is not None and self.assembler.is_busy)
+
+    def add(self, opened: OpenedSegment) -> bytes | None:
+        """Return the payload of the frame that a segment completes, else None."""
+        if self.assembler is None:
+            self.assembler = FrameAssembler(self.opener.generation.parameters, self.allotment)
+        payload = self.assembler.add(opened)
+        if payload is not None:
+            self._assembled += 1
+            if opened.kind == constants.KIND_FRAME:
+                self._assembled_bytes += len(payload)
+            else:
+                self.summaries += 1
+        return payload
 
 
 #: Told of a segment that was opened: whose it is, the segment, and what was in it.
@@ -84,45 +112,6 @@ class _Stream:
         self.is_revoked = False
 
 
-#: Frames of one generation that a batch completed, and the bytes in them.
-Run = tuple[ReceivedGeneration, list[Frame], int]
-
-
-def _place(low: int, handle: int) -> bytes:
-    """Return what stands in the standard header from byte 2 on: generation and handle."""
-    return bytes((low,)) + handle.to_bytes(4, "big")
-
-
-def by_place(
-    segments: Iterable[Buffer], places: Mapping[bytes, object]
-) -> tuple[dict[bytes, list[Buffer]], list[Buffer]]:
-    """Put together what a batch holds for one generation: it is opened in one call.
-
-    Args:
-        segments: with the standard header, or anything else.
-        places: what is held, by generation and handle as in the header.
-    Returns:
-        The segments of each place that is held, in the order of the first of them; and all that
-        belongs nowhere, of which version and header were checked just the same.
-    """
-    runs: dict[bytes, list[Buffer]] = {}
-    strangers: list[Buffer] = []
-    for segment in segments:
-        place = bytes(segment[2:7])
-        if len(segment) < _HEAD_BYTES or segment[0] ^ _FIRST_BYTE > 1 or place not in places:
-            strangers.append(segment)
-        else:
-            runs.setdefault(place, []).append(segment)
-    return runs, strangers
-
-
-#: The one without native code; it stays complete.
-pure_by_place = by_place
-
-if not TYPE_CHECKING and IS_NATIVE:
-    from tickseal.native.hotpath import by_place
-
-
 class SegmentReceiver:
     """Opens the segments of many streams.
 
@@ -133,8 +122,6 @@ class SegmentReceiver:
         refusals: segments refused before any generation was found, by reason; the others are
             counted by the openers.
         unheld: those of a known stream that were of a generation not held, by handle.
-        tap: is told of every segment that was opened, as it came; None where nobody asks. It must
-            not raise, nor change what the receiver holds.
     """
 
     __slots__ = (
@@ -142,10 +129,11 @@ class SegmentReceiver:
         "_handle_mask",
         "_head_bytes",
         "_is_compact",
-        "_places",
+        "_openers",
+        "_received",
         "_streams",
+        "_tap",
         "refusals",
-        "tap",
         "unheld",
     )
 
@@ -155,11 +143,26 @@ class SegmentReceiver:
         self._head_bytes = constants.HEADER_BYTES[profile]
         self._handle_mask = (1 << constants.HANDLE_BITS[profile]) - 1
         self._streams: dict[int, _Stream] = {}
-        # The same by what the standard header holds of generation and handle.
-        self._places: dict[bytes, ReceivedGeneration] = {}
+        # The openers of all, by what the standard header holds of generation and handle; and whose.
+        self._openers: dict[int, FrameOpener] = {}
+        self._received: dict[FrameOpener, ReceivedGeneration] = {}
         self.refusals: Counter[str] = Counter()
         self.unheld: Counter[int] = Counter()
-        self.tap: Tap | None = None
+        self._tap: Tap | None = None
+
+    @property
+    def tap(self) -> Tap | None:
+        """Who is told of every segment that was opened, as it came; None where nobody asks.
+
+        It must not raise, nor change what the receiver holds.
+        """
+        return self._tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._tap = tap
+        for received in self._received.values():
+            received.opener.gives_frames = tap is None and received.is_plain
 
     def install(
         self,
@@ -200,7 +203,9 @@ class SegmentReceiver:
             allotment=allotment,
         )
         stream.by_low_bits[low] = received
-        self._places[_place(low, handle)] = received
+        received.opener.gives_frames = self._tap is None and received.is_plain
+        self._openers[low << 32 | handle] = received.opener
+        self._received[received.opener] = received
         self._streams[handle & self._handle_mask] = stream
         return received
 
@@ -257,7 +262,7 @@ class SegmentReceiver:
         received.opener.clear()
         if received.assembler is not None:
             received.assembler.clear()
-        del self._places[_place(low, stream.handle)]
+        del self._openers[low << 32 | stream.handle], self._received[received.opener]
         return received
 
     def receive(self, segments: Iterable[Buffer], now: Interval) -> list[Frame]:
@@ -269,68 +274,61 @@ class SegmentReceiver:
             segments: as they came from a link.
             now: the clock reading for the batch.
         """
-        return [frame for _, run, _ in self.receive_runs(segments, now) for frame in run]
-
-    def receive_runs(self, segments: Iterable[Buffer], now: Interval) -> list[Run]:
-        """Do the same, and return them with their generation."""
-        done: list[Run] = []
         if self._is_compact:
-            for segment in segments:
-                found = self._find(segment)
-                if isinstance(found, str):
-                    self._refuse(segment, found)
-                else:
-                    self._open_run(found, [segment], now, done)
-            return done
-        runs, strangers = by_place(segments, self._places)
-        places, open_run = self._places, self._open_run
-        for place, run in runs.items():
-            open_run(places[place], run, now, done)
+            frames, parts, strangers = self._open_compact(segments, now)
+        else:
+            frames, parts, strangers = open_frames(segments, self._openers, now)
+        for opener, segment, part in parts:
+            self._take_part(self._received[opener], segment, part, now, frames)
         for segment in strangers:
             self._refuse(segment, str(self._find(segment)))
-        return done
+        return frames
 
-    def _open_run(
+    def _open_compact(
+        self, segments: Iterable[Buffer], now: Interval
+    ) -> tuple[list[Frame], list[Part], list[Buffer]]:
+        """Do as open_frames() does, for few streams at most: nothing here need be fast."""
+        parts: list[Part] = []
+        strangers: list[Buffer] = []
+        for segment in segments:
+            received = self._find(segment)
+            if isinstance(received, str):
+                strangers.append(segment)
+                continue
+            opened = received.opener.open(segment, now)
+            if not isinstance(opened, Refused):
+                parts.append((received.opener, segment, opened))
+        return [], parts, strangers
+
+    def _take_part(
         self,
         received: ReceivedGeneration,
-        run: list[Buffer],
+        segment: Buffer,
+        opened: OpenedSegment,
         now: Interval,
-        done: list[Run],
+        frames: list[Frame],
     ) -> None:
-        """Open segments of one generation, and add the frames that they complete."""
-        opener = received.opener
-        if self.tap is not None:
-            found = self._open_tapped(self.tap, received, run, now)
-            parts, size = len(found), 0
-        else:
-            found, parts, size = opener.open_frames(run, now)
-        if not found:
+        """Take in a segment that was opened, and add the frame that it completes."""
+        if self._tap is not None:
+            self._tap(received, segment, opened)
+        if not received.has_begun:
+            received.has_begun = True
+            self._take_over(received, now)
+        payload = received.add(opened)
+        received.opener.gives_frames = self._tap is None and received.is_plain
+        if payload is None:
             return
-        if not received.is_latest and opener.is_live:
-            self._took_over(received, now)
-        assembler = received.assembler
-        if parts or (assembler is not None and assembler.is_busy):
-            frames: list[Frame] = []
-            for one in found:
-                self._assemble(received, one, frames)
-            if frames:
-                done.append((received, frames, sum([len(frame.payload) for frame in frames])))
+        if opened.kind == constants.KIND_FRAME:
+            source = received.opener.source
+            frames.append(Frame(source, opened.frame_number, opened.tick, payload, opened.flags))
             return
-        whole: list[Frame] = found  # type: ignore[assignment]
-        received.frames += len(whole)
-        received.payload_bytes += size
-        done.append((received, whole, size))
-
-    def _open_tapped(
-        self, tap: Tap, received: ReceivedGeneration, run: list[Buffer], now: Interval
-    ) -> list[Frame | OpenedSegment]:
-        """Open segments, and tell the tap of each that was opened."""
-        found: list[Frame | OpenedSegment] = []
-        for segment, opened in zip(run, received.opener.open_many(run, now), strict=True):
-            if not isinstance(opened, Refused):
-                tap(received, segment, opened)
-                found.append(opened)
-        return found
+        try:
+            summary = Summary.decode(payload)
+        except RemoteProtocolError:
+            self.refusals[errors.MALFORMED] += 1
+            return
+        if received.summary is None or summary.until_frame > received.summary.until_frame:
+            received.summary = summary
 
     def _refuse(self, segment: Buffer, reason: str) -> None:
         self.refusals[reason] += 1
@@ -358,40 +356,12 @@ class SegmentReceiver:
         """Return the handle that a header names."""
         return segment[2] if self._is_compact else int.from_bytes(segment[3:7], "big")
 
-    def _took_over(self, received: ReceivedGeneration, now: Interval) -> None:
+    def _take_over(self, received: ReceivedGeneration, now: Interval) -> None:
+        """Let those before a live generation that has begun end after the overlap."""
+        if not received.opener.is_live:
+            return
         held = received.stream.by_low_bits.values()
-        for other in held:
-            other.is_latest = other is received
-        # An older one that still comes within the overlap ends nothing: all before it ends already.
         for other in takewhile(lambda one: one is not received, held):
             if other.ends_at_ns is None:
                 parameters = other.opener.generation.parameters
                 other.ends_at_ns = now.latest_ns + parameters.past_ns + parameters.skew_ns
-
-    def _assemble(
-        self, received: ReceivedGeneration, one: Frame | OpenedSegment, frames: list[Frame]
-    ) -> None:
-        """Take in a segment, or a frame that came in one, and add the frame that it completes."""
-        if isinstance(one, Frame):
-            one = OpenedSegment(
-                one.payload, one.number, 0, one.tick, one.flags, constants.KIND_FRAME
-            )
-        if received.assembler is None:
-            parameters = received.opener.generation.parameters
-            received.assembler = FrameAssembler(parameters, received.allotment)
-        payload = received.assembler.add(one)
-        if payload is None:
-            return
-        received.frames += 1
-        if one.kind == constants.KIND_FRAME:
-            received.payload_bytes += len(payload)
-            source = received.opener.generation
-            frames.append(Frame(source, one.frame_number, one.tick, payload, one.flags))
-            return
-        try:
-            summary = Summary.decode(payload)
-        except RemoteProtocolError:
-            self.refusals[errors.MALFORMED] += 1
-            return
-        if received.summary is None or summary.until_frame > received.summary.until_frame:
-            received.summary = summary

@@ -1,6 +1,5 @@
 """FrameSealer: `core.sealer` for the hot path, with prepared hash states, and proved equal."""
 
-from collections.abc import Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -143,18 +142,6 @@ class FrameSealer:
         return [
             head + hashed + cipher.encrypt(number_8 + b"\0\0\0\0", payload, head + self._context)
         ]
-
-    def seal_many(
-        self, payloads: Iterable[Buffer], tick: int, flags: int = 0, /
-    ) -> list[list[bytes]]:
-        """Return the segments of each of many frames of one tick, in order.
-
-        Natively it takes less time than as many calls. Where it raises, the frames before have
-        taken their numbers, and are lost.
-
-        Args, Raises: as of seal().
-        """
-        return [self.seal(payload, tick, flags) for payload in payloads]
 
     def clear(self) -> None:
         """Erase the secrets; nothing can be sealed any more."""

@@ -25,8 +25,6 @@ class Content(enum.StrEnum):
 
 
 _READINGS, _PICTURES, _OPAQUE = Content
-# Half the time of Opaque(...).
-_new_tuple = tuple.__new__
 
 
 class Reading(NamedTuple):
@@ -73,17 +71,38 @@ class Picture(NamedTuple):
     received_ns: int
 
 
-class Opaque(NamedTuple):
-    """A frame whose payload is the application's own."""
+class Names(NamedTuple):
+    """What a generation is called; the same object for all of its frames."""
 
     device: str
     stream: str
+    generation: int
+
+
+class Opaque(NamedTuple):
+    """A frame whose payload is the application's own; has device, stream and generation as well."""
+
+    names: Names
     payload: bytes
     tick: int
     frame: int
-    generation: int
     flags: int
     received_ns: int
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+        return self.names.device
+
+    @property
+    def stream(self) -> str:
+        """Name of the stream."""
+        return self.names.stream
+
+    @property
+    def generation(self) -> int:
+        """Number of the generation that it came in."""
+        return self.names.generation
 
 
 class FrameMark(NamedTuple):
@@ -146,25 +165,6 @@ def content_of(metadata: StreamMetadata) -> Content:
             return Content.OPAQUE
 
 
-def read_frames(
-    frames: Sequence[Frame],
-    content: Content,
-    batch: Batch,
-    *,
-    device: str,
-    stream: str,
-    generation: int,
-) -> int:
-    """Do read_frame() for some frames of one generation; return how many gave False."""
-    if content is not _OPAQUE:
-        return sum([not read_frame(frame, device, content, batch) for frame in frames])
-    add, received_ns = batch.others.append, batch.received_ns
-    for _, number, tick, payload, flags in frames:
-        fields = (device, stream, payload, tick, number, generation, flags, received_ns)
-        add(_new_tuple(Opaque, fields))
-    return 0
-
-
 def read_frame(frame: Frame, device: str, content: Content, batch: Batch) -> bool:
     """Add what a frame carries to a batch; return False where it is not what the metadata promise.
 
@@ -209,6 +209,6 @@ def read_frame(frame: Frame, device: str, content: Content, batch: Batch) -> boo
     except RemoteProtocolError:
         pass
     batch.others.append(
-        Opaque(device, stream, payload, tick, number, generation, flags, batch.received_ns)
+        Opaque(Names(device, stream, generation), payload, tick, number, flags, batch.received_ns)
     )
     return content is _OPAQUE

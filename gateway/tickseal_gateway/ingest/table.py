@@ -12,8 +12,8 @@ from tickseal.streams.allotment import Allotment
 from tickseal.streams.generation import Generation
 from tickseal.streams.opening import Buffer, OpenedSegment
 from tickseal.streams.parameters import Profile
-from tickseal.streams.receiving import ReceivedGeneration, Run, SegmentReceiver
-from tickseal_gateway.frames.readings import Batch, FrameMark, content_of, read_frames
+from tickseal.streams.receiving import Frame, ReceivedGeneration, SegmentReceiver
+from tickseal_gateway.frames.readings import Batch, FrameMark, Opaque, content_of, read_frame
 from tickseal_gateway.ingest.budgets import Budget
 from tickseal_gateway.ingest.streams import Held, LiveStream
 from tickseal_gateway.registry.registered import Device, Stream
@@ -22,6 +22,8 @@ from tickseal_gateway.registry.registered import Device, Stream
 LIVE_MOST, BACKFILLED_MOST = 8, 64
 #: Bytes of incomplete frames and of newest pictures that are held for one device.
 HELD_MOST = 256 << 20
+# Half the time of Opaque(...).
+_new_tuple = tuple.__new__
 
 
 class Observer(Protocol):
@@ -187,8 +189,9 @@ class StreamTable:
             stored_until=offline_from or 0,
             monotonic_ns=monotonic_ns,
         )
-        received.owner = held
+        received.opener.source = held
         live.held[generation.number] = held
+        live.settle()
         if not is_offline and len(same) >= LIVE_MOST:
             self.erase(stream.handle, same[0])
         for observer in self._observers:
@@ -210,7 +213,7 @@ class StreamTable:
         held = stream.drop(number) if stream else None
         if stream is not None and held is not None:
             held.receiver.erase(handle, number)
-            held.received.owner = None  # or it would hold itself
+            held.received.opener.source = None  # or it would hold itself
             if held.receiver in self._compact:
                 self._compact[held.receiver].discard((handle, number))
             self.gone.append((stream, held))
@@ -247,6 +250,7 @@ class StreamTable:
             raise LocalProtocolError("the generation is not held")
         held.received.opener.announce(*ticks)
         held.is_backfilled = True
+        held.settle()
 
     def cut_off(self, device_id: int) -> None:
         """Take no more live segments of what a device has open, since it fell silent.
@@ -281,44 +285,45 @@ class StreamTable:
         received_ns = time.time_ns()
         batch = Batch(received_ns=received_ns)
         marks: list[FrameMark] = []
+        add = batch.others.append
         self.segments += len(segments)
-        for received, opened, size in self._open(segments, now, compact):
-            held: Held = received.owner
-            stream, frames = held.stream, opened
-            stream.frames += len(opened)
-            stream.payload_bytes += size
-            stream.last_frame_ns = held.last_frame_ns = received_ns
-            if stream.is_withheld and not held.is_backfilled:
-                stream.withheld += len(opened)
-                continue
-            budget = None if held.is_backfilled else stream.budget
-            if budget is not None:
-                frames = [frame for frame in opened if budget.take(len(frame.payload))]
-                stream.over_limit += len(opened) - len(frames)
-            readings, pictures = len(batch.readings), len(batch.pictures)
-            stream.unreadable += read_frames(
-                frames,
-                stream.content,
-                batch,
-                device=stream.device,
-                stream=stream.id,
-                generation=held.number,
-            )
-            if len(batch.readings) > readings:
-                stream.note(batch.readings[readings:])
-            if len(batch.pictures) > pictures:
-                stream.footage.add(batch.pictures[pictures:])
-                allotment = self._allotments[stream.device_id]
-                allotment.note(stream.footage, stream.footage.held_bytes)
-            if held.is_backfilled:
-                marks += [FrameMark(stream.handle, held.number, frame.number) for frame in frames]
+        # No more than this is done in Python for most frames: each object that is looked at takes
+        # time, above all with thousands of streams, which are in no cache.
+        held: Held
+        for held, number, tick, payload, flags in self._open(segments, now, compact):
+            held.heard_ns = received_ns
+            if held.plain is None:
+                frame = Frame(held.generation, number, tick, payload, flags)
+                self._read(held, frame, batch, marks)
+            else:
+                add(_new_tuple(Opaque, (held.plain, payload, tick, number, flags, received_ns)))
         for held in backfilled:
             marks += _summary_mark(held)
         batch.marks = marks
         return batch
 
+    def _read(self, held: Held, frame: Frame, batch: Batch, marks: list[FrameMark]) -> None:
+        """Add what a frame carries to a batch, where that or its stream is to be looked at."""
+        stream = held.stream
+        if held.is_backfilled:
+            marks.append(FrameMark(stream.handle, held.number, frame.number))
+        elif stream.is_withheld:
+            stream.withheld += 1
+            return
+        elif stream.budget is not None and not stream.budget.take(len(frame.payload)):
+            stream.over_limit += 1
+            return
+        readings, pictures = len(batch.readings), len(batch.pictures)
+        stream.unreadable += not read_frame(frame, stream.device, stream.content, batch)
+        if len(batch.readings) > readings:
+            stream.note(batch.readings[readings:])
+        if len(batch.pictures) > pictures:
+            stream.footage.add(batch.pictures[pictures:])
+            allotment = self._allotments[stream.device_id]
+            allotment.note(stream.footage, stream.footage.held_bytes)
+
     def _tap(self, received: ReceivedGeneration, segment: Buffer, what: OpenedSegment) -> None:
-        held: Held = received.owner
+        held: Held = received.opener.source
         stream = held.stream
         budget = None if held.is_backfilled else stream.budget
         if (
@@ -332,12 +337,12 @@ class StreamTable:
 
     def _open(
         self, segments: Sequence[Buffer], now: ClockInterval, compact: SegmentReceiver | None
-    ) -> list[Run]:
+    ) -> list[Frame]:
         if compact is None:
-            return self._common.receive_runs(segments, now)
+            return self._common.receive(segments, now)
         short = [s for s in segments if len(s) and s[0] & constants.KIND_COMPACT]
         others = [s for s in segments if not (len(s) and s[0] & constants.KIND_COMPACT)]
-        return compact.receive_runs(short, now) + self._common.receive_runs(others, now)
+        return compact.receive(short, now) + self._common.receive(others, now)
 
 
 def _summary_mark(held: Held) -> Iterator[FrameMark]:

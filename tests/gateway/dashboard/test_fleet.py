@@ -85,8 +85,8 @@ def frames_every(seconds: int, times: int) -> tuple[LiveStream, int]:
     found = live_stream()
     now_ns = SECOND
     for _ in range(times):
-        found.frames += 1
-        found.last_frame_ns = now_ns
+        found._past_frames += 1
+        found._past_frame_ns = now_ns
         for _ in range(seconds):
             found.count_second()
             now_ns += SECOND
@@ -109,8 +109,8 @@ def test_one_outage_does_not_make_silence_usual() -> None:
     found, _ = frames_every(1, 20)
     for _ in range(600):
         found.count_second()
-    found.frames += 1
-    found.last_frame_ns = 1000 * SECOND
+    found._past_frames += 1
+    found._past_frame_ns = 1000 * SECOND
     found.count_second()
     assert found.is_stale(1010 * SECOND)
 
