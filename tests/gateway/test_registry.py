@@ -113,8 +113,39 @@ def test_an_invite_is_bound_to_one_key(tmp_path: Path) -> None:
     registry.enrol(made, b"a" * 32, b"p" * 32, "a")
     with pytest.raises(RegistryError, match="used or withdrawn meanwhile"):
         registry.enrol(made, b"b" * 32, b"p" * 32, "b")
-    assert registry.enrol(made, b"a" * 32, b"q" * 32, "a").psk == b"q" * 32
-    assert len(registry.devices()) == 1
+    device = registry.enrol(made, b"a" * 32, b"q" * 32, "a")
+    assert device.psk == b"q" * 32
+    registry.finish_enrolment(device, DeviceState.APPROVED)
+    # Another PSK now would lock out the device that has just stored this one.
+    with pytest.raises(RegistryError, match="used or withdrawn meanwhile"):
+        registry.enrol(made, b"a" * 32, b"r" * 32, "a")
+    assert [one.psk for one in registry.devices()] == [b"q" * 32]
+    registry.close()
+
+
+def test_no_two_devices_get_one_name(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry.db")
+    enrolled(registry, 1)
+    registry.add_invite(invite(2))
+    with pytest.raises(RegistryError, match="given to another device meanwhile"):
+        registry.enrol(invite(2), b"b" * 32, b"p" * 32, "device-1")
+    registry.close()
+
+
+def test_a_stream_that_was_taken_over_stays_the_other_devices(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    registry = Registry(path)
+    metadata = StreamMetadata(id="s", type="t")
+    before = enrolled(registry, 1)
+    claimed(registry, before, metadata)
+    registry.set_state(before, DeviceState.REVOKED)
+    after = enrolled(registry, 2)
+    (stream,) = claimed(registry, after, metadata)
+    for _ in range(2):  # and after a restart
+        assert registry.stream_named("s") == stream
+        assert registry.streams_of(before.id) == []
+        registry.close()
+        registry = Registry(path)
     registry.close()
 
 
