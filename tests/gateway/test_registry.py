@@ -132,23 +132,6 @@ def test_no_two_devices_get_one_name(tmp_path: Path) -> None:
     registry.close()
 
 
-def test_a_stream_that_was_taken_over_stays_the_other_devices(tmp_path: Path) -> None:
-    path = tmp_path / "registry.db"
-    registry = Registry(path)
-    metadata = StreamMetadata(id="s", type="t")
-    before = enrolled(registry, 1)
-    claimed(registry, before, metadata)
-    registry.set_state(before, DeviceState.REVOKED)
-    after = enrolled(registry, 2)
-    (stream,) = claimed(registry, after, metadata)
-    for _ in range(2):  # and after a restart
-        assert registry.stream_named("s") == stream
-        assert registry.streams_of(before.id) == []
-        registry.close()
-        registry = Registry(path)
-    registry.close()
-
-
 def test_a_stream_has_one_handle_for_life(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry.db")
     device = enrolled(registry)
