@@ -166,7 +166,7 @@ class StoreConfig:
     retention_ns: Annotated[int, Duration("0s", "36500d")] = 30 * 24 * _HOUR
     size_bytes: Annotated[int, Size("1MiB")] = 16 << 30
     pictures: str = ""
-    commit_ns: Annotated[int, Duration("10ms", "60s")] = _SECOND // 4
+    commit_ns: Annotated[int, Duration("10ms", "60s")] = _SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
