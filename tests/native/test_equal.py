@@ -289,6 +289,7 @@ def test_batches_of_many_generations_are_equal(data: st.DataObject, kind: Any) -
     ),
 )
 @example(3, [("secret", 2), ("take", 2)])
+@example(3, [("secret", 5), ("puncture", 5), ("secret", 5)])
 def test_walkers_are_equal(depth: int, moves: list[tuple[str, int]]) -> None:
     pure = Walker.from_root(primitives, b"\x07" * 32, depth)
     native = NativeWalker.from_root(primitives, b"\x07" * 32, depth)
