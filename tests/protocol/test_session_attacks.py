@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tickseal import primitives
 from tickseal.clock import ClockDiscipline
+from tickseal.core.errors import LocalProtocolError
 from tickseal.handshake import REFUSAL_PSK, Initiator, Responder
 from tickseal.sessions import control
 from tickseal.sessions import events as ev
@@ -373,3 +374,26 @@ def test_a_handle_stays_with_its_stream(conversation: Any) -> None:
     pair.HANDLE = 7
     pair.open()
     assert pair.end(pair.source) is CloseReason.PROTOCOL
+
+
+@pytest.mark.parametrize("is_cut", [False, True], ids=["closed", "cut off"])
+def test_whoever_takes_a_machine_after_a_session_finds_none_of_its_secrets(
+    conversation: Any, is_cut: bool
+) -> None:
+    pair = conversation().talk().open()
+    sides = (pair.source, pair.controller)
+    for side in sides:
+        if is_cut:
+            side.receive(b"", pair.now(side), 0)
+        else:
+            side.close()
+    for side in sides:
+        assert side.is_closed
+        for use in (
+            lambda left: left.send.seal(b""),
+            lambda left: left.receive.open(bytes(16)),
+            lambda left: left.exporter.initial_secret("a", 1),
+        ):
+            with pytest.raises(LocalProtocolError, match="cleared"):
+                use(side._established)
+    assert not pair.controller._psk
