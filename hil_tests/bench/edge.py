@@ -109,16 +109,17 @@ class Edge:
         return dict(streams[stream_id])
 
     def kept(self) -> set[tuple[str, int]]:
-        """Return the generation and number of every frame of readings that is in the spool's files.
+        """Return generation and number of every frame of readings that the spool's files have.
 
-        The last of them may not be on the disk yet: see wait_for_write().
+        The end of a live generation is left out, since it opens only while the gateway holds its
+        keys. The last frames may not be on the disk yet: see wait_for_write().
         """
         found = set()
         with tempfile.TemporaryDirectory() as folder:
             self._shell.get_tree(SPOOL, Path(folder))
             for path in Path(folder).glob("*.spool"):
                 content = spool_file.read(path.read_bytes())
-                for frame in content.frames if content else ():
+                for frame in content.frames if content and content.blob else ():
                     header = unpack(frame.segments[0])
                     if header is not None and header.kind == constants.KIND_FRAME:
                         found.add((f"{frame.generation:016x}", frame.number))

@@ -47,7 +47,7 @@ class Content:
 
     Attributes:
         generation, handle: of the frames.
-        blob: the generation, sealed to the gateway.
+        blob: the generation, sealed to the gateway; empty for the end of a live one.
         frames: those that are whole, in order.
     """
 
