@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_recordings import RECORD, play, summary
 from recorded import SECOND, START, Recorded, seconds
 from running_gateway import GatewayFactory, run
 from source_device import Device, until
-from test_recordings import play, summary
 from tickseal_gateway.health.view import View
 from tickseal_gateway.ingest import budgets
 from tickseal_gateway.ingest.budgets import Budget
@@ -160,7 +160,7 @@ def test_frames_beyond_the_rate_go_to_no_output_and_an_alarm_says_so(
     monkeypatch.setattr(budgets, "_QUIET_S", 0)
 
     async def main() -> None:
-        async with gateways.inside('[recordings]\nrecord = true\ncommit = "100ms"\n') as view:
+        async with gateways.inside(RECORD) as view:
             device = await enrolled(view)
             async with device.connected():
                 await device.open()

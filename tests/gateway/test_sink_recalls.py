@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_recordings import RECORD
 from running_gateway import Done, GatewayFactory, run, tickseal
 from sink_in_process import enrol, reading_sink, running, source, until_recorded
 from source_device import reading, until
@@ -18,8 +19,6 @@ from tickseal_gateway.sink.service import run as serve
 
 from tickseal.core.errors import LocalProtocolError, StoreError
 from tickseal.payloads.samples import decode_samples
-
-RECORD = '[recordings]\nrecord = true\ncommit = "100ms"\n'
 
 
 async def recalled(sink: Sink, stream: str, span: tuple[int, int]) -> list[Any]:
